@@ -1,0 +1,1 @@
+"""The procedurally drawn world on which the small Demo models are trained."""

@@ -1,0 +1,147 @@
+"""Puts scenes into words, anew at each call, from the phrases of engine.demo.phrases."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from engine.demo.phrases import PHRASES
+from engine.demo.scenes import Background, Scene, ShapeObject, ShapeScene, Side, WorldScene
+
+
+def caption(scene: Scene, rng: random.Random) -> str:
+    """Describe a scene in one of many wordings chosen by `rng`."""
+    if isinstance(scene, ShapeScene):
+        words = _shapes(scene, rng)
+        if rng.random() < 0.22:
+            words = _filled("prefix", rng, it=words)
+    else:
+        words = _world(scene, rng)
+    if rng.random() < 0.35:
+        words = words[0].upper() + words[1:]
+    return words + "." if rng.random() < 0.15 else words
+
+
+def vocabulary() -> frozenset[str]:
+    """Return every word, in lower case, that a caption can hold."""
+    text = " ".join(phrase for phrases in PHRASES.values() for phrase in phrases)
+    return frozenset(re.findall(r"[a-z]+", re.sub(r"\{\w+\}", " ", text)))
+
+
+def _filled(key: str, rng: random.Random, **parts: str) -> str:
+    phrase = rng.choice(PHRASES[key]).format(**parts)
+    return re.sub(r"\s+(?=,|$)", "", re.sub(r" {2,}", " ", phrase)).strip()
+
+
+def _with_article(words: str) -> str:
+    return PHRASES["article"][words[0] in "aeiou"].format(it=words)
+
+
+def _shapes(scene: ShapeScene, rng: random.Random) -> str:
+    bare = _backdrop(scene.background, rng)
+    with_article = _with_article(bare)
+    if scene.background.kind == "plain" and rng.random() < 0.08:
+        bare = with_article = _filled("colour/" + scene.background.colours[0], rng)
+    if not scene.objects:
+        return _filled("empty", rng, ground=with_article)
+    if scene.relation is not None:
+        first, second = (_with_article(_object(item, rng)) for item in scene.objects)
+        pair = _filled("two/" + scene.relation, rng, a=first, b=second)
+        hidden = rng.random() < 0.05
+        return pair if hidden else _filled("two", rng, it=pair, ground=with_article, bare=bare)
+    return _one(scene.objects[0], bare, with_article, rng)
+
+
+def _one(item: ShapeObject, bare: str, ground: str, rng: random.Random) -> str:
+    name = _object(item, rng)
+    place = _filled("place/" + item.place, rng)
+    if rng.random() < (0.35 if item.place == "center" else 0.08):
+        place = ""
+    if rng.random() < 0.05:
+        return _filled("placed", rng, it=_with_article(name), place=place)
+    if place and rng.random() < 0.08:
+        return _filled("tags", rng, it=name, bare=bare, place=place)
+    return _filled("one", rng, it=_with_article(name), bare=bare, ground=ground, place=place)
+
+
+def _object(item: ShapeObject, rng: random.Random) -> str:
+    colour = _filled("colour/" + item.colour, rng)
+    shape = _filled("shape/" + item.shape, rng)
+    said = rng.random() < (0.25 if item.size == "medium" else 0.75)
+    size = _filled("size/" + item.size, rng) + " " if said else ""
+    return f"{size}{colour} {shape}"
+
+
+def _backdrop(background: Background, rng: random.Random) -> str:
+    names = [_filled("colour/" + name, rng) for name in background.colours]
+    parts = dict(zip("ab", names, strict=False))
+    backdrop = _filled("backdrop", rng)
+    if background.kind == "dotted" and rng.random() < 0.5:
+        return _filled("dots", rng, backdrop=backdrop, **parts)
+    return _filled("ground/" + background.kind, rng, **parts) + " " + backdrop
+
+
+def _world(scene: WorldScene, rng: random.Random) -> str:
+    words = _landscape(scene, rng)
+    said = scene.time != "day" or rng.random() < 0.7
+    time = _filled("time/" + scene.time, rng) if said else ""
+    sky = _sky(scene, rng)
+    if sky:
+        words = _filled("world", rng, it=words, time=time, sky=sky)
+    elif time:
+        words = _filled("world/timed", rng, it=words, time=time)
+    return _filled("style/" + scene.style, rng, it=words)
+
+
+def _landscape(scene: WorldScene, rng: random.Random) -> str:
+    land = _filled("land/" + scene.land, rng)
+    things = _joined(_on_land(scene, rng), rng)
+    boat = ""
+    if scene.boat is not None:
+        sail = _filled("colour/" + scene.boat.sail, rng)
+        boat = _sided(_filled("boat", rng, sail=sail), scene.boat.side, rng)
+    if things and boat:
+        return _filled("both/bay", rng, it=things, boat=boat, land=land)
+    if boat:
+        return _filled("sail/" + scene.ground, rng, boat=boat, land=land)
+    if things:
+        return _filled("on/" + scene.ground, rng, it=things, land=land)
+    return _filled("bare/" + scene.ground, rng, land=land)
+
+
+def _on_land(scene: WorldScene, rng: random.Random) -> list[str]:
+    things = []
+    if scene.house is not None:
+        roof = _with_article(_filled("colour/" + scene.house.roof, rng))
+        things.append(_sided(_filled("house", rng, roof=roof), scene.house.side, rng))
+    if scene.trees is not None:
+        key = ("trees/" if scene.trees.several else "tree/") + scene.trees.kind
+        things.append(_filled(key, rng))
+    rng.shuffle(things)
+    return things
+
+
+def _sided(words: str, side: Side, rng: random.Random) -> str:
+    if rng.random() < 0.7:
+        return words
+    sides = dict(zip(("left", "right", "center"), PHRASES["sided"], strict=True))
+    return sides[side].format(it=words)
+
+
+def _joined(parts: list[str], rng: random.Random) -> str:
+    words = parts[0] if parts else ""
+    for part in parts[1:]:
+        words = _filled("and", rng, a=words, b=part)
+    return words
+
+
+def _sky(scene: WorldScene, rng: random.Random) -> str:
+    parts = []
+    if scene.sky.light is not None and rng.random() < 0.8:
+        parts.append(_sided(_filled("light/" + scene.time, rng), scene.sky.light, rng))
+    if scene.sky.stars and rng.random() < 0.8:
+        parts.append(_filled("stars", rng))
+    if scene.sky.clouds and rng.random() < 0.8:
+        parts.append(_filled("clouds", rng))
+    rng.shuffle(parts)
+    return _filled("under", rng, it=_joined(parts, rng)) if parts else ""
