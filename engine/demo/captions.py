@@ -83,8 +83,11 @@ def _backdrop(background: Background, rng: random.Random) -> str:
 
 def _world(scene: WorldScene, rng: random.Random) -> str:
     words = _landscape(scene, rng)
-    said = scene.time != "day" or rng.random() < 0.7
-    time = _filled("time/" + scene.time, rng) if said else ""
+    time = _filled("time/" + scene.time, rng)
+    if not (scene.house or scene.trees or scene.boat) and rng.random() < 0.3:
+        words, time = _filled("over/" + scene.time, rng, it=words), ""
+    elif scene.time == "day" and rng.random() < 0.3:
+        time = ""
     sky = _sky(scene, rng)
     if sky:
         words = _filled("world", rng, it=words, time=time, sky=sky)
@@ -105,7 +108,9 @@ def _landscape(scene: WorldScene, rng: random.Random) -> str:
     if boat:
         return _filled("sail/" + scene.ground, rng, boat=boat, land=land)
     if things:
-        return _filled("on/" + scene.ground, rng, it=things, land=land)
+        unnamed = scene.ground == "bay" and scene.land == "green" and rng.random() < 0.3
+        key = "shore" if unnamed else "on/" + scene.ground
+        return _filled(key, rng, it=things, land=land)
     return _filled("bare/" + scene.ground, rng, land=land)
 
 

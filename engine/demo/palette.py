@@ -41,3 +41,11 @@ def jittered(colour: RGB, rng: random.Random) -> RGB:
         min(255, max(0, level + rng.randint(-_JITTER, _JITTER))) for level in colour
     )
     return red, green, blue
+
+
+def parted(rng: random.Random) -> random.Random:
+    """Return a generator of its own for one part of a picture.
+
+    Two pictures drawn from the same seed then differ only in the parts whose scenes differ.
+    """
+    return random.Random(rng.getrandbits(64))  # noqa: S311 (a drawing, not a secret)

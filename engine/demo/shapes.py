@@ -11,7 +11,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from engine.demo.palette import COLOURS, RGB, jittered, mixed
+from engine.demo.palette import COLOURS, RGB, jittered, mixed, parted
 from engine.demo.scenes import Place, Shape, ShapeObject, ShapeScene, Size
 
 Points = list[tuple[float, float]]
@@ -81,10 +81,11 @@ def shape_mask(shape: Shape, pose: Pose, size: tuple[int, int]) -> Image.Image:
 def draw_shape_scene(scene: ShapeScene, width: int, height: int, rng: random.Random) -> Image.Image:
     """Return an RGB picture of `width` x `height` pixels, anti-aliased."""
     size = (width * SUPERSAMPLING, height * SUPERSAMPLING)
-    picture = _background(scene, size, rng)
+    picture = _background(scene, size, parted(rng))
     for item in scene.objects:
-        pose = _pose(item, len(scene.objects), size, rng)
-        colour = jittered(COLOURS[item.colour], rng)
+        own = parted(rng)
+        pose = _pose(item, len(scene.objects), size, own)
+        colour = jittered(COLOURS[item.colour], own)
         picture.paste(colour, (0, 0), shape_mask(item.shape, pose, size))
     return picture.reduce(SUPERSAMPLING)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from tokenizers import (
     trainers,
 )
 
-from engine.demo.captions import caption
+from engine.demo.captions import caption, vocabulary
 from engine.demo.scenes import FULL, sample_scene
 
 SPECIAL_TOKENS: Final = (
@@ -33,6 +34,7 @@ CHAT_TEMPLATE: Final = (
 
 _MOST_IDS: Final = 512
 _CAPTIONS: Final = 30_000
+_REPEATS: Final = 1_000
 _SEED: Final = 0
 _LONGEST: Final = 512
 _WORDS: Final = (
@@ -75,13 +77,20 @@ def _trained() -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    rng = random.Random(_SEED)  # noqa: S311 (a choice of captions, not a secret)
-    corpus = (caption(sample_scene(rng, FULL), rng) for _ in range(_CAPTIONS))
-    tokenizer.train_from_iterator(corpus, trainer)
+    tokenizer.train_from_iterator(_corpus(), trainer)
     tokenizer.add_special_tokens(
         [AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS]
     )
     return tokenizer
+
+
+def _corpus() -> Iterator[str]:
+    """Yield captions, then every word over and over, so that rare words become one token too."""
+    rng = random.Random(_SEED)  # noqa: S311 (a choice of captions, not a secret)
+    for _ in range(_CAPTIONS):
+        yield caption(sample_scene(rng, FULL), rng)
+    for word in sorted(vocabulary()):
+        yield f" {word}" * _REPEATS
 
 
 def _config(tokenizer: Tokenizer) -> dict[str, object]:

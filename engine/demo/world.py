@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFilter
 
 from engine.demo.light import Light, light_of
-from engine.demo.palette import mixed
-from engine.demo.scenes import Ground, Side, WorldScene
+from engine.demo.palette import mixed, parted
+from engine.demo.scenes import Boat, Ground, Side, Trees, WorldScene
 from engine.demo.shapes import SUPERSAMPLING, length_unit
 from engine.demo.things import Stand, draw_boat, draw_house, draw_tree
 
@@ -38,15 +38,19 @@ class Stage:
     light: Light
     rng: random.Random
 
+    def part(self) -> Stage:
+        """Return the same canvas with a generator of its own, for one part of the landscape."""
+        return replace(self, rng=parted(self.rng))
+
 
 def draw_world_scene(scene: WorldScene, width: int, height: int, rng: random.Random) -> Image.Image:
     """Return a flat RGB picture, SUPERSAMPLING times as wide and high as asked for."""
     size = (width * SUPERSAMPLING, height * SUPERSAMPLING)
-    light = light_of(scene.time, scene.land, rng)
+    light = light_of(scene.time, scene.land, parted(rng))
     picture = _sky(light, size)
     stage = Stage(picture, ImageDraw.Draw(picture), *size, length_unit(*size), light, rng)
-    _heavens(stage, scene)
-    _grounds(stage, scene)
+    _heavens(stage.part(), scene)
+    _grounds(stage.part(), scene)
     return picture
 
 
@@ -61,12 +65,13 @@ def _sky(light: Light, size: tuple[int, int]) -> Image.Image:
 
 
 def _heavens(stage: Stage, scene: WorldScene) -> None:
+    for_stars, for_disc, for_clouds = stage.part(), stage.part(), stage.part()
     if scene.sky.stars:
-        _stars(stage)
+        _stars(for_stars)
     if scene.sky.light is not None:
-        _disc(stage, scene, scene.sky.light)
+        _disc(for_disc, scene, scene.sky.light)
     if scene.sky.clouds:
-        _clouds(stage, scene.sky.light)
+        _clouds(for_clouds, scene.sky.light)
 
 
 def _stars(stage: Stage) -> None:
@@ -130,22 +135,21 @@ def _clouds(stage: Stage, light: Side | None) -> None:
 
 
 def _grounds(stage: Stage, scene: WorldScene) -> None:
+    for_water, for_boat, for_land, for_things = (stage.part() for _ in range(4))
     if scene.ground in ("sea", "bay"):
-        _sea(stage, scene)
+        _sea(for_water, scene)
     if scene.boat is not None:
-        row = 0.76 if scene.ground == "sea" else 0.585
-        size = 1.05 if scene.ground == "sea" else 0.72
-        x = _COLUMNS[scene.boat.side] * stage.width + stage.rng.uniform(-4.0, 4.0) * stage.unit
-        draw_boat(
-            stage.pen,
-            Stand(x, row * stage.height, size * stage.unit),
-            scene.boat.sail,
-            stage.light,
-        )
+        _boat(for_boat, scene, scene.boat)
     if scene.ground == "mountains":
-        _mountains(stage)
+        _mountains(for_land.part())
     if scene.ground != "sea":
-        _things(stage, scene, _hills(stage, scene.ground))
+        _things(for_things, scene, _hills(for_land, scene.ground))
+
+
+def _boat(stage: Stage, scene: WorldScene, boat: Boat) -> None:
+    row, size = (0.76, 1.05) if scene.ground == "sea" else (0.585, 0.72)
+    x = _COLUMNS[boat.side] * stage.width + stage.rng.uniform(-4.0, 4.0) * stage.unit
+    draw_boat(stage.pen, Stand(x, row * stage.height, size * stage.unit), boat.sail, stage.light)
 
 
 def _sea(stage: Stage, scene: WorldScene) -> None:
@@ -205,9 +209,9 @@ def _mountains(stage: Stage) -> None:
 
 def _hills(stage: Stage, ground: Ground) -> Line:
     """Draw the layers of land from far to near and return the edge that things stand on."""
-    layers = ((0.60, 0.045, 0), (0.70, 0.045, 1), (0.84, 0.035, 2))
+    layers = [(0.60, 0.045, 0), (0.70, 0.045, 1), (0.84, 0.035, 2)]
     if ground == "bay":
-        layers = ((0.77, 0.025, 1), (0.89, 0.025, 2))
+        layers = [(0.77, 0.025, 1), (0.89, 0.025, 2)]
     edges = []
     for row, swing, tone in layers:
         edge = _wave(stage, row, swing)
@@ -233,13 +237,26 @@ def _wave(stage: Stage, row: float, swing: float) -> Line:
 def _things(stage: Stage, scene: WorldScene, edge: Line) -> None:
     size = (0.76 if scene.ground == "bay" else 1.05) * stage.unit
     lower = 0.05 * stage.height
-    house = None if scene.house is None else _COLUMNS[scene.house.side]
     if scene.trees is not None:
-        free = [column for column in _SLOTS if house is None or abs(column - house) > 0.2]
-        for column in stage.rng.sample(free, 3 if scene.trees.several else 1):
-            x = (column + stage.rng.uniform(-0.02, 0.02)) * stage.width
-            scale = size * stage.rng.uniform(0.88, 1.1)
+        grove = stage.part()
+        for column in _tree_columns(scene, scene.trees, grove.rng):
+            x = (column + grove.rng.uniform(-0.02, 0.02)) * stage.width
+            scale = size * grove.rng.uniform(0.88, 1.1)
             draw_tree(stage.pen, Stand(x, edge(x) + lower, scale), scene.trees.kind, stage.light)
-    if scene.house is not None and house is not None:
-        x = house * stage.width
+    if scene.house is not None:
+        x = _COLUMNS[scene.house.side] * stage.width
         draw_house(stage.pen, Stand(x, edge(x) + lower, size), scene.house.roof, stage.light)
+
+
+def _tree_columns(scene: WorldScene, trees: Trees, rng: random.Random) -> list[float]:
+    """Choose where trees stand: beside the house, and rather not before a low sun or the boat."""
+    count = 3 if trees.several else 1
+    house = None if scene.house is None else _COLUMNS[scene.house.side]
+    free = [column for column in _SLOTS if house is None or abs(column - house) > 0.2]
+    hidden = [scene.sky.light] if scene.sky.light is not None and scene.time == "sunset" else []
+    if scene.boat is not None:
+        hidden.append(scene.boat.side)
+    clear = [
+        column for column in free if all(abs(column - _COLUMNS[side]) > 0.1 for side in hidden)
+    ]
+    return rng.sample(clear if len(clear) >= count else free, count)
