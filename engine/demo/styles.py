@@ -19,7 +19,9 @@ _WOBBLE: Final = 0.8
 def pixel_art(picture: Image.Image, width: int, height: int) -> Image.Image:
     """Return a picture of `width` x `height` in square dots of four pixels and few colours."""
     factor = picture.width * PIXEL // width
-    dots = picture.reduce(factor).quantize(_PIXEL_COLOURS, Image.Quantize.MEDIANCUT, kmeans=1)
+    size = (width // PIXEL, height // PIXEL)
+    crisp = picture.reduce(factor // PIXEL).resize(size, Image.Resampling.NEAREST)
+    dots = crisp.quantize(_PIXEL_COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=2)
     return dots.convert("RGB").resize((width, height), Image.Resampling.NEAREST)
 
 

@@ -87,8 +87,8 @@ def _stars(stage: Stage) -> None:
 
 
 def _disc_centre(stage: Stage, scene: WorldScene, side: Side) -> tuple[float, float]:
-    low = _HORIZON[scene.ground] - 0.13 if scene.ground != "mountains" else 0.16
-    row = {"day": 0.2, "sunset": low, "night": 0.2}[scene.time]
+    low = _HORIZON[scene.ground] - 0.13 if scene.ground != "mountains" else 0.15
+    row = {"day": 0.2, "sunset": low, "night": 0.18}[scene.time]
     jitter = stage.rng.uniform(-3.0, 3.0) * stage.unit
     return _COLUMNS[side] * stage.width + jitter, row * stage.height
 
@@ -187,7 +187,7 @@ def _mountains(stage: Stage) -> None:
     rock, snow = stage.light.peaks
     foot = 0.72 * stage.height
     shift = rng.uniform(-0.05, 0.05)
-    for column, peak, half in ((0.14, 0.34, 0.32), (0.84, 0.32, 0.34), (0.48, 0.22, 0.36)):
+    for column, peak, half in ((0.14, 0.36, 0.32), (0.84, 0.34, 0.34), (0.48, 0.28, 0.36)):
         x = (column + shift) * stage.width
         y = (peak + rng.uniform(-0.03, 0.03)) * stage.height
         reach = half * stage.width
