@@ -33,23 +33,24 @@ def _filled(key: str, rng: random.Random, **parts: str) -> str:
     return re.sub(r"\s+(?=,|$)", "", re.sub(r" {2,}", " ", phrase)).strip()
 
 
-def _with_article(words: str) -> str:
+def with_article(words: str) -> str:
+    """Put the indefinite article that fits before the words."""
     return PHRASES["article"][words[0] in "aeiou"].format(it=words)
 
 
 def _shapes(scene: ShapeScene, rng: random.Random) -> str:
     bare = _backdrop(scene.background, rng)
-    with_article = _with_article(bare)
+    ground = with_article(bare)
     if scene.background.kind == "plain" and rng.random() < 0.08:
-        bare = with_article = _filled("colour/" + scene.background.colours[0], rng)
+        bare = ground = _filled("colour/" + scene.background.colours[0], rng)
     if not scene.objects:
-        return _filled("empty", rng, ground=with_article)
+        return _filled("empty", rng, ground=ground)
     if scene.relation is not None:
-        first, second = (_with_article(_object(item, rng)) for item in scene.objects)
+        first, second = (with_article(_object(item, rng)) for item in scene.objects)
         pair = _filled("two/" + scene.relation, rng, a=first, b=second)
         hidden = rng.random() < 0.05
-        return pair if hidden else _filled("two", rng, it=pair, ground=with_article, bare=bare)
-    return _one(scene.objects[0], bare, with_article, rng)
+        return pair if hidden else _filled("two", rng, it=pair, ground=ground, bare=bare)
+    return _one(scene.objects[0], bare, ground, rng)
 
 
 def _one(item: ShapeObject, bare: str, ground: str, rng: random.Random) -> str:
@@ -58,10 +59,10 @@ def _one(item: ShapeObject, bare: str, ground: str, rng: random.Random) -> str:
     if rng.random() < (0.35 if item.place == "center" else 0.08):
         place = ""
     if rng.random() < 0.05:
-        return _filled("placed", rng, it=_with_article(name), place=place)
+        return _filled("placed", rng, it=with_article(name), place=place)
     if place and rng.random() < 0.08:
         return _filled("tags", rng, it=name, bare=bare, place=place)
-    return _filled("one", rng, it=_with_article(name), bare=bare, ground=ground, place=place)
+    return _filled("one", rng, it=with_article(name), bare=bare, ground=ground, place=place)
 
 
 def _object(item: ShapeObject, rng: random.Random) -> str:
@@ -117,7 +118,7 @@ def _landscape(scene: WorldScene, rng: random.Random) -> str:
 def _on_land(scene: WorldScene, rng: random.Random) -> list[str]:
     things = []
     if scene.house is not None:
-        roof = _with_article(_filled("colour/" + scene.house.roof, rng))
+        roof = with_article(_filled("colour/" + scene.house.roof, rng))
         things.append(_sided(_filled("house", rng, roof=roof), scene.house.side, rng))
     if scene.trees is not None:
         key = ("trees/" if scene.trees.several else "tree/") + scene.trees.kind
