@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,12 +18,17 @@ from engine.demo.things import Stand, draw_boat, draw_house, draw_tree
 
 Line = Callable[[float], float]
 
-_COLUMNS: Final[dict[Side, float]] = {"left": 0.24, "center": 0.5, "right": 0.76}
-_CLOUDS_BESIDE: Final[dict[Side, tuple[float, ...]]] = {
+_COLUMNS: Final[Mapping[Side, float]] = {"left": 0.24, "center": 0.5, "right": 0.76}
+_CLOUDS_BESIDE: Final[Mapping[Side, tuple[float, ...]]] = {
     "left": (0.56, 0.86), "center": (0.14, 0.86), "right": (0.14, 0.44),
 }  # fmt: skip
 _SLOTS: Final = (0.1, 0.26, 0.42, 0.58, 0.74, 0.9)
-_HORIZON: Final[dict[Ground, float]] = {"hills": 0.6, "mountains": 0.62, "sea": 0.54, "bay": 0.46}
+_HORIZON: Final[Mapping[Ground, float]] = {
+    "hills": 0.6,
+    "mountains": 0.62,
+    "sea": 0.54,
+    "bay": 0.46,
+}
 
 
 @dataclass(frozen=True)
