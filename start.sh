@@ -1,0 +1,33 @@
+#!/bin/sh
+# Starts Atelier Z; the first start sets it up in .venv.
+#   ./start.sh [arguments of app.py]     ./start.sh test [arguments of pytest]
+# ATELIER_TORCH=cpu|cu126|cu130|rocm|xpu overrules the choice of PyTorch; PYTHON names the Python to use.
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+unset PYTHONPATH PYTHONHOME
+
+find_python() {
+    for name in "${PYTHON:-python3}" python3 python3.12 python3.13 python3.11 python3.14 python3.10 python; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
+            printf '%s\n' "$name"
+            return
+        fi
+    done
+    echo "No Python 3.10 or newer was found. Install one (https://www.python.org/downloads) and start again." >&2
+    return 1
+}
+
+set_up() {
+    (cd -- "$here" && "$python" -m engine.setup.install "$@")
+}
+
+python=$(find_python)
+if [ "${1:-}" = test ]; then
+    shift
+    set_up --tests
+    cd -- "$here"
+    exec .venv/bin/python -m pytest "$@"
+fi
+set_up
+exec "$here/.venv/bin/python" "$here/app.py" "$@"
