@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -23,7 +23,8 @@ _RADII: Final[Mapping[Size, tuple[float, float]]] = MappingProxyType(
     {"small": (17.0, 19.0), "medium": (24.0, 28.0), "large": (35.0, 40.0)}
 )
 _PLACE_JITTER: Final = 4.0
-_MARGIN: Final = 3.0
+_MARGIN: Final = 2.5
+_FARTHEST: Final = 1.16
 _HOLE: Final = 0.54
 _THIRDS: Final = (0.26, 0.5, 0.74)
 _CELLS: Final[Mapping[Place, tuple[int, int]]] = MappingProxyType(
@@ -96,13 +97,22 @@ def _pose(item: ShapeObject, count: int, size: tuple[int, int], rng: random.Rand
     radius = rng.uniform(*_RADII[item.size]) * unit
     if count == 2:
         side = width if item.place in ("left", "right") else height
-        radius = min(radius, side / 4.0 - _MARGIN * unit * 0.5)
+        radius = min(radius, side / 4.0 / _FARTHEST - _MARGIN * unit)
     column, row = _CELLS[item.place]
     x = _THIRDS[column] * width + rng.uniform(-_PLACE_JITTER, _PLACE_JITTER) * unit
     y = _THIRDS[row] * height + rng.uniform(-_PLACE_JITTER, _PLACE_JITTER) * unit
-    tilt = rng.uniform(-MOST_TILT, MOST_TILT)
-    reach = radius + _MARGIN * unit
-    return Pose(_inside(x, reach, width), _inside(y, reach, height), radius, tilt)
+    pose = Pose(x, y, radius, rng.uniform(-MOST_TILT, MOST_TILT))
+    points = _placed(_outline(item.shape), pose)
+    return replace(
+        pose,
+        x=x + _way_in([point[0] for point in points], width, _MARGIN * unit),
+        y=y + _way_in([point[1] for point in points], height, _MARGIN * unit),
+    )
+
+
+def _way_in(positions: list[float], side: float, margin: float) -> float:
+    """Return how far positions along a side must move to keep the margin on both ends."""
+    return max(0.0, margin - min(positions)) - max(0.0, max(positions) - side + margin)
 
 
 def _inside(position: float, reach: float, side: float) -> float:

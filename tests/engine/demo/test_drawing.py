@@ -11,6 +11,8 @@ from engine.demo.drawing import draw
 from engine.demo.palette import COLOURS
 from engine.demo.scenes import (
     FULL,
+    PLACES,
+    SHAPES,
     Background,
     Boat,
     House,
@@ -56,13 +58,36 @@ def test_a_landscape_fills_any_size_in_every_style(size, style):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_shape_stays_whole_at_any_size(size):
-    red = torch.tensor(COLOURS["red"]).view(3, 1, 1)
-    near = (_drawn(HEART, size=size).int() - red).abs().amax(dim=0) < 40
-    assert near.any()
-    assert not near[:, 0].any()
-    assert not near[0].any()
-    assert not near[-1].any()
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_shape_stays_whole_at_any_size_and_place(size, shape):
+    for seed, place in enumerate(PLACES):
+        item = ShapeObject(shape, "black", "large", place)
+        picture = _drawn(ShapeScene(Background("plain", ("white",)), (item,)), seed, size)
+        dark = picture.float().mean(dim=0) < 180
+        assert dark.any()
+        assert not torch.cat((dark[0], dark[-1], dark[:, 0], dark[:, -1])).any()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_two_objects_never_touch(size):
+    for seed, (first, second) in enumerate((("left", "right"), ("top", "bottom")) * 4):
+        items = (
+            ShapeObject("star", "black", "medium", first),
+            ShapeObject("star", "black", "medium", second),
+        )
+        picture = _drawn(ShapeScene(Background("plain", ("white",)), items), seed, size)
+        dark = picture.float().mean(dim=0) < 180
+        used = dark.any(dim=0 if first == "left" else 1)
+        assert int((used[1:] & ~used[:-1]).sum()) == 2
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_even_a_small_shape_is_thirty_pixels_across(shape):
+    item = ShapeObject(shape, "black", "small", "center")
+    for seed in range(5):
+        picture = _drawn(ShapeScene(Background("plain", ("white",)), (item,)), seed)
+        dark = picture.float().mean(dim=0) < 180
+        assert max(int(dark.any(dim=0).sum()), int(dark.any(dim=1).sum())) >= 30
 
 
 def test_every_kind_of_scene_can_be_drawn():
@@ -107,7 +132,10 @@ def test_a_new_background_leaves_the_object_as_it_was():
 def test_taking_the_boat_away_changes_only_the_water():
     without = replace(BAY, boat=None, trees=None)
     with_boat = replace(BAY, trees=None)
-    assert 0.01 < _share_changed(_drawn(without), _drawn(with_boat)) < 0.15
+    first, second = _drawn(without), _drawn(with_boat)
+    assert 0.01 < _share_changed(first, second) < 0.15
+    assert torch.equal(first[:, 108:], second[:, 108:])
+    assert torch.equal(first[:, :, :32], second[:, :, :32])
 
 
 @pytest.mark.parametrize(
@@ -130,6 +158,13 @@ def test_taking_the_boat_away_changes_only_the_water():
 )
 def test_everything_a_landscape_names_can_be_seen(change):
     assert _share_changed(_drawn(BAY), _drawn(replace(BAY, **change))) > 0.004
+
+
+@pytest.mark.parametrize("time_of_day", ["day", "sunset", "night"])
+def test_the_sun_or_the_moon_can_be_seen(time_of_day):
+    dark = replace(BAY, time=time_of_day, sky=Sky(None, stars=False, clouds=False))
+    lit = replace(dark, sky=Sky("left", stars=False, clouds=False))
+    assert _share_changed(_drawn(dark)[:, :58], _drawn(lit)[:, :58]) > 0.02
 
 
 def test_stars_can_be_seen_at_night():
