@@ -7,13 +7,19 @@ set "HERE=%~dp0"
 set "PYTHONPATH="
 set "PYTHONHOME="
 
-set OLD_ENOUGH=-c "import sys; sys.exit(sys.version_info < (3, 10))"
-if defined PYTHON "%PYTHON%" %OLD_ENOUGH% >nul 2>&1 && set FOUND="%PYTHON%" && goto found
+set NEW_ENOUGH=-c "import sys; sys.exit(sys.version_info < (3, 11))"
+if not defined PYTHON goto search
+set FOUND="%PYTHON%"
+%FOUND% %NEW_ENOUGH% >nul 2>&1 && goto found
+echo PYTHON=%PYTHON% does not start a Python 3.11 or newer.
+goto failed
+
+:search
 set "FOUND=py -3"
-%FOUND% %OLD_ENOUGH% >nul 2>&1 && goto found
+%FOUND% %NEW_ENOUGH% >nul 2>&1 && goto found
 set "FOUND=python"
-%FOUND% %OLD_ENOUGH% >nul 2>&1 && goto found
-echo No Python 3.10 or newer was found. Install one (https://www.python.org/downloads) and start again.
+%FOUND% %NEW_ENOUGH% >nul 2>&1 && goto found
+echo No Python 3.11 or newer was found. Install one (https://www.python.org/downloads) and start again.
 goto failed
 
 :found

@@ -7,14 +7,20 @@ set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
 unset PYTHONPATH PYTHONHOME
 
+is_new_enough() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
 find_python() {
-    for name in "${PYTHON:-python3}" python3 python3.12 python3.13 python3.11 python3.14 python3.10 python; do
-        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
-            printf '%s\n' "$name"
-            return
-        fi
+    if [ -n "${PYTHON:-}" ]; then
+        is_new_enough "$PYTHON" && printf '%s\n' "$PYTHON" && return
+        echo "PYTHON=$PYTHON does not start a Python 3.11 or newer." >&2
+        return 1
+    fi
+    for name in python3 python3.12 python3.13 python3.11 python3.14 python; do
+        is_new_enough "$name" && printf '%s\n' "$name" && return
     done
-    echo "No Python 3.10 or newer was found. Install one (https://www.python.org/downloads) and start again." >&2
+    echo "No Python 3.11 or newer was found. Install one (https://www.python.org/downloads) and start again." >&2
     return 1
 }
 

@@ -23,6 +23,8 @@ PCI_VENDORS: tuple[tuple[int, Vendor], ...] = (
 ARCHITECTURES = (("amd64", "x86_64"), ("x64", "x86_64"), ("aarch64", "arm64"))
 # Display controllers (03) and processing accelerators (12): the PCI classes a graphics card has.
 PCI_CLASSES = ("0x03", "0x12")
+PCI_FOLDER = Path("/sys/bus/pci/devices")
+KFD_FOLDER = Path("/sys/class/kfd/kfd/topology/nodes")
 
 SMI_PLACES = (
     "/usr/lib/wsl/lib/nvidia-smi",
@@ -147,13 +149,13 @@ def _pci_devices(system: str) -> tuple[PciId, ...]:
         )
     return tuple(
         (int(_text(folder / "vendor"), 16), int(_text(folder / "device"), 16))
-        for folder in sorted(Path("/sys/bus/pci/devices").glob("*"))
+        for folder in sorted(PCI_FOLDER.glob("*"))
         if _text(folder / "class").startswith(PCI_CLASSES)
     )
 
 
 def _gfx_names() -> tuple[str, ...]:
-    files = sorted(Path("/sys/class/kfd/kfd/topology/nodes").glob("*/properties"))
+    files = sorted(KFD_FOLDER.glob("*/properties"))
     found = (KFD_LINE.search(_text(file)) for file in files)
     return tuple(gfx_name(int(match[1])) for match in found if match and int(match[1]))
 

@@ -218,3 +218,16 @@ def test_the_browser_named_by_the_user_is_the_one_that_counts(tmp_path, monkeypa
 def test_without_the_right_to_install_no_browser_is_installed(monkeypatch):
     monkeypatch.setattr(browser, "_become_root", lambda: None)
     assert browser.install_browser(pytest.fail) is None
+
+
+def test_on_debian_with_the_right_to_install_the_browser_comes_from_apt(monkeypatch):
+    commands = []
+    monkeypatch.setattr(browser, "_become_root", lambda: ("sudo", "-n"))
+    monkeypatch.setattr(browser, "find_browser", lambda: "chromium")
+    monkeypatch.setattr(browser.shutil, "which", lambda name: name)
+    monkeypatch.setattr(browser.Path, "exists", lambda path: True)
+    assert browser.install_browser(lambda command: commands.append(command) or 0) == "chromium"
+    assert [command[:4] for command in commands] == [
+        ("sudo", "-n", "apt-get", "update"),
+        ("sudo", "-n", "apt-get", "install"),
+    ]

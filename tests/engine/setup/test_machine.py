@@ -76,6 +76,28 @@ def test_windows_is_asked_for_its_devices_when_nvidia_is_silent(monkeypatch):
     assert found.gpus == (Gpu(vendor="intel", device_id=0x56A0),)
 
 
+def test_linux_is_asked_for_its_bus_and_its_kernel(monkeypatch, tmp_path):
+    for number, (kind, vendor, device) in enumerate(
+        [("0x060000", "0x8086", "0x1237"), ("0x030000", "0x1002", "0x744c")]
+    ):
+        write(tmp_path / "pci" / str(number), {"class": kind, "vendor": vendor, "device": device})
+    write(tmp_path / "kfd" / "0", {"properties": "cpu_cores_count 16\ngfx_target_version 0\n"})
+    write(tmp_path / "kfd" / "1", {"properties": "simd_count 96\ngfx_target_version 110000\n"})
+    (tmp_path / "kfd" / "2" / "properties").mkdir(parents=True)
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(machine, "_nvidia_smi", lambda: None)
+    monkeypatch.setattr(machine, "PCI_FOLDER", tmp_path / "pci")
+    assert machine.probe().gpus == (Gpu(vendor="amd", device_id=0x744C),)
+    monkeypatch.setattr(machine, "KFD_FOLDER", tmp_path / "kfd")
+    assert machine.probe().gpus == (Gpu(vendor="amd", gfx="gfx1100"),)
+
+
+def write(folder, files):
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+
+
 def test_an_intel_python_on_apple_silicon_is_recognised(monkeypatch):
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
@@ -86,4 +108,4 @@ def test_an_intel_python_on_apple_silicon_is_recognised(monkeypatch):
 def test_the_probe_of_this_machine_answers():
     found = machine.probe()
     assert found.system == platform.system()
-    assert found.python >= (3, 10)
+    assert found.python >= (3, 11)
