@@ -1,0 +1,1 @@
+"""Pictures in and out: opening strangers' files, recipes, saving, previews."""

@@ -1,0 +1,181 @@
+"""The recipe inside a picture: how it was made, for us and for other tools.
+
+A recipe holds {"version", "program", "request", "model_hash", "precision", "plan", "warnings"}.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from engine import strict_json
+from engine.errors import BadRequest, FileRejected
+from engine.images import png
+from engine.request import MAX_PROMPT_CHARACTERS, Request
+from engine.storage import open_plain
+
+VERSION = 1
+PROGRAM = "Atelier Z"
+RECIPE, PARAMETERS = "recipe", "parameters"
+# Both texts at their longest with every character written as an escaped surrogate pair.
+MAX_RECIPE_BYTES = 2 * 12 * MAX_PROMPT_CHARACTERS + 100_000
+
+_KEYWORD = RECIPE.encode() + b"\0"
+_TEXT_KINDS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_NOT_RESTORED = frozenset({"device"})
+_TEXTS = frozenset({"prompt", "negative", "model", "sampler", "precision"})
+# A folder path from a root, a drive or a share, up to its last separator.
+_FOLDERS = re.compile(r"(?<![\w./\\:])(?:[A-Za-z]:)?[\\/]{1,2}(?:[^\s\\/'\"][^\n\\/'\"]*[\\/])+")
+
+
+def make_recipe(
+    request: Request, *, model_hash: str, precision: str, plan: str, warnings: Sequence[str]
+) -> dict[str, object]:
+    """Return the recipe of one picture.
+
+    `request` holds the picture's own seed, count 1 and every default filled in. A model given as a
+    path is named by its folder; absolute paths and the user's name in them are never kept.
+    """
+    values = {**request.to_json(), "model": _last_name(request.model)}
+    return {
+        "version": VERSION,
+        "program": PROGRAM,
+        "request": values,
+        "model_hash": model_hash,
+        "precision": precision,
+        "plan": _without_folders(plan),
+        "warnings": [_without_folders(warning) for warning in warnings],
+    }
+
+
+def write_text(recipe: dict[str, object]) -> dict[str, str]:
+    """Return a picture's text chunks: `recipe` in JSON, `parameters` as other tools read it."""
+    return {
+        RECIPE: json.dumps(recipe, allow_nan=False, separators=(",", ":")),
+        PARAMETERS: _parameters(recipe),
+    }
+
+
+def read_recipe(source: Path | bytes) -> dict[str, object]:
+    """Return the recipe inside a PNG file; its values are unchecked (see `request_from_recipe`).
+
+    Raise `NotFound`, or `FileRejected` for a file that is no PNG or holds no readable recipe.
+    """
+    with io.BytesIO(source) if isinstance(source, bytes) else open_plain(source) as stream:
+        if stream.read(len(png.SIGNATURE)) != png.SIGNATURE:
+            raise FileRejected("The file is no PNG picture.", "Recipes are kept in PNG files.")
+        data = _find_text(png.chunks(stream))
+    what = "The recipe in the picture"
+    recipe = strict_json.parse(data, what, max_bytes=MAX_RECIPE_BYTES)
+    if not isinstance(recipe, dict):
+        raise FileRejected(f"{what} is not a list of named values.")
+    return recipe
+
+
+def request_from_recipe(recipe: dict[str, object]) -> tuple[Request, tuple[str, ...]]:
+    """Return a checked request to propose to the user, and a note for each value left out.
+
+    The device is not restored: it belongs to the machine. Raise `FileRejected` if the recipe has
+    no request at all.
+    """
+    values = recipe.get("request")
+    if not isinstance(values, dict):
+        raise FileRejected("The recipe holds no request.", "Choose another picture.")
+    notes = []
+    version = recipe.get("version")
+    if version != VERSION:
+        notes.append(f"The recipe has version {version!r:.40}; this program knows {VERSION}.")
+    if "prompt" not in values:
+        notes.append("The recipe holds no prompt.")
+    request = Request(prompt="")
+    known = set(request.to_json())
+    for name, value in values.items():
+        if name not in known:
+            notes.append(f"The recipe's {name!r:.80} is not known here and left out.")
+        elif name not in _NOT_RESTORED:
+            request, problem = _take(request, name, value)
+            notes.extend(problem)
+    return request, tuple(notes)
+
+
+def _take(request: Request, name: str, value: object) -> tuple[Request, list[str]]:
+    """Return the request with one value more, or unchanged with the reason."""
+    if name in _TEXTS and not isinstance(value, str):
+        return request, [f"The recipe's {name} is {value!r:.80}, not text; left out."]
+    # A path of another machine: opening one can even reach over the network.
+    if name == "model" and value != _last_name(str(value)):
+        return request, [f"The recipe's model {value!r:.80} is a path; left out."]
+    changed: dict[str, Any] = {**request.to_json(), name: value}
+    try:
+        return Request.from_json(changed), []
+    except BadRequest as error:
+        return request, [f"{error.message} The recipe's value is left out."]
+
+
+def _find_text(chunks: Iterable[png.Chunk]) -> bytes:
+    """Return the text of the first chunk called `recipe`, unpacked within bounds."""
+    for chunk in chunks:
+        if chunk.kind in _TEXT_KINDS and chunk.begins_with(_KEYWORD):
+            if chunk.length > MAX_RECIPE_BYTES:
+                raise FileRejected(f"The recipe in the picture has {chunk.length:,} bytes.")
+            return _unpack(chunk.kind, chunk.data().removeprefix(_KEYWORD))
+    raise FileRejected("The picture holds no recipe.", "Choose one made with this program.")
+
+
+def _unpack(kind: bytes, data: bytes) -> bytes:
+    packed = kind == b"zTXt"
+    body = data[1:] if packed else data
+    if kind == b"iTXt":
+        packed = data[:1] == b"\1"
+        body = data[2:].split(b"\0", 2)[-1]
+    if not packed:
+        return body
+    try:
+        return zlib.decompressobj().decompress(body, MAX_RECIPE_BYTES + 1)
+    except zlib.error as error:
+        raise FileRejected(f"The recipe in the picture is damaged: {error}.") from error
+
+
+def _parameters(recipe: dict[str, object]) -> str:
+    """Return the request in the text form that picture tools share.
+
+    Their CFG scale counts from 1 = off, ours from 0.
+    """
+    found = recipe["request"]
+    request: dict[str, Any] = found if isinstance(found, dict) else {}
+    guidance = request["guidance_scale"]
+    settings = {
+        "Steps": request["steps"],
+        "Sampler": request["sampler"],
+        "CFG scale": None if guidance is None else f"{guidance + 1:g}",
+        "Seed": request["seed"],
+        "Size": f"{request['width']}x{request['height']}",
+        "Model": request["model"],
+        "Model hash": recipe["model_hash"] or None,
+        "Shift": request["shift"],
+        "Version": PROGRAM,
+    }
+    lines = [request["prompt"]]
+    if request["negative"]:
+        lines.append(f"Negative prompt: {request['negative']}")
+    lines.append(
+        ", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None)
+    )
+    # A lone surrogate has no UTF-8 form; the recipe keeps it escaped.
+    return "\n".join(lines).encode("utf-8", "replace").decode()
+
+
+def _last_name(path: str) -> str:
+    """Return the last component of a path of any system; a plain name stays as it is."""
+    name = PureWindowsPath(path).name
+    return "" if name == ".." else name
+
+
+def _without_folders(text: str) -> str:
+    """Return a text whose absolute paths are cut to their last component."""
+    return _FOLDERS.sub("", text.replace(str(Path.home()), "~"))

@@ -1,0 +1,42 @@
+"""Pictures to PNG files that carry their recipe."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from engine.storage import atomic_write
+
+COMPRESS_LEVEL = 4
+
+
+def encode_png(picture: Tensor, texts: dict[str, str]) -> bytes:
+    """Return a picture as PNG bytes with its text chunks.
+
+    picture: [H, W, 3] uint8, sRGB. texts: valid Unicode by keyword, see
+    `engine.images.metadata.write_text`.
+    """
+    if picture.dtype != torch.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise ValueError(
+            f"a picture is [H, W, 3] uint8, not {tuple(picture.shape)} {picture.dtype}"
+        )
+    notes = PngInfo()
+    for keyword, text in texts.items():
+        notes.add_text(keyword, text)
+    file = io.BytesIO()
+    image = Image.fromarray(picture.detach().cpu().contiguous().numpy())
+    image.save(file, "PNG", pnginfo=notes, compress_level=COMPRESS_LEVEL)
+    return file.getvalue()
+
+
+def save_png(path: Path, picture: Tensor, texts: dict[str, str]) -> None:
+    """Write a picture with its text chunks to an existing folder, whole or not at all.
+
+    picture: [H, W, 3] uint8, sRGB. Raise `DiskError` if it cannot be written.
+    """
+    atomic_write(path, encode_png(picture, texts))

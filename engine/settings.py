@@ -1,0 +1,196 @@
+"""What the user chose once for this machine, kept in a small file."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from engine import strict_json
+from engine.errors import BadRequest, DiskError, FileRejected, NotFound
+from engine.request import Precision
+from engine.storage import atomic_write, make_folder, project_root, read_bounded
+
+FILE_NAME = "settings.json"
+VERSION = 1
+MAX_FILE_BYTES = 256 * 1024
+MAX_PATH_CHARACTERS = 4096
+MAX_VRAM_GB = 1024.0
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,2})?")
+
+
+class Theme(StrEnum):
+    """Colours of the page; SYSTEM follows the operating system."""
+
+    SYSTEM = "system"
+    LIGHT = "light"
+    DARK = "dark"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The user's choices, checked.
+
+    device: auto, cpu, mps, cuda or cuda:N. vram_gb: GB the model may take, None = what is free.
+    output_folder: where the page saves pictures. data_dir: where this file, logs and caches lie.
+    """
+
+    device: str = "auto"
+    precision: Precision = Precision.AUTO
+    vram_gb: float | None = None
+    output_folder: Path = field(default_factory=lambda: project_root() / "outputs")
+    theme: Theme = Theme.SYSTEM
+    data_dir: Path = field(default_factory=lambda: project_root() / ".studio")
+
+    def __post_init__(self) -> None:
+        """Check every value; raise `BadRequest` naming the first bad one and the next step."""
+        if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):
+            raise BadRequest(
+                f"The device {self.device!r:.80} is not known.",
+                "Choose auto, cpu, mps, cuda or cuda:N.",
+            )
+        _check_choice("precision", self.precision, Precision)
+        _check_choice("theme", self.theme, Theme)
+        _check_vram(self.vram_gb)
+        _check_folder("output folder", self.output_folder)
+        _check_folder("data folder", self.data_dir)
+
+
+def load(data_dir: Path) -> tuple[Settings, tuple[str, ...]]:
+    """Return the settings kept in a folder, and a notice for each thing that was wrong.
+
+    Never fails: a bad value becomes its default; a damaged file is kept as settings.json.bad and
+    the last saved copy, settings.json.bak, takes its place.
+    """
+    defaults = Settings(data_dir=data_dir)
+    try:
+        return _from_values(_read(data_dir / FILE_NAME), defaults)
+    except NotFound:
+        return defaults, ()
+    except FileRejected as error:
+        return _recover(defaults, error.message)
+
+
+def save(settings: Settings) -> None:
+    """Write the settings to their data folder; unknown keys there stay; raise `DiskError`."""
+    path = settings.data_dir / FILE_NAME
+    try:
+        kept = _read(path)
+    except (NotFound, FileRejected):
+        # `load` has set a damaged file aside, or will not miss it.
+        kept = {}
+    chosen = {name: _to_json(getattr(settings, name)) for name in _stored_names()}
+    _write(path, {**kept, "version": VERSION, **chosen})
+
+
+def _read(path: Path) -> dict[str, object]:
+    data = read_bounded(path, MAX_FILE_BYTES)
+    values = strict_json.parse(data, f"The settings file {path}", max_bytes=MAX_FILE_BYTES)
+    if not isinstance(values, dict):
+        raise FileRejected(f"The settings file {path} holds no settings.")
+    return values
+
+
+def _write(path: Path, values: dict[str, object]) -> None:
+    data = json.dumps(values, indent=2, allow_nan=False).encode()
+    make_folder(path.parent)
+    atomic_write(path, data)
+    atomic_write(_beside(path, ".bak"), data)
+
+
+def _from_values(values: dict[str, object], defaults: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """Take each value that passes the checks, and a notice for each that does not."""
+    settings, notices = defaults, []
+    version = values.get("version", VERSION)
+    if isinstance(version, int) and version > VERSION:
+        notices.append("The settings were saved by a newer version of this program.")
+    for name in _stored_names():
+        if name not in values:
+            continue
+        change: dict[str, Any] = {name: _from_json(name, values[name])}
+        try:
+            settings = replace(settings, **change)
+        except BadRequest as error:
+            notices.append(f"{error.message} The default is used.")
+    return settings, tuple(notices)
+
+
+def _recover(defaults: Settings, problem: str) -> tuple[Settings, tuple[str, ...]]:
+    """Set a damaged file aside and go on with the last saved copy, or with the defaults."""
+    path = defaults.data_dir / FILE_NAME
+    try:
+        values = _read(_beside(path, ".bak"))
+        said = "The settings saved last are used."
+    except (NotFound, FileRejected):
+        values = {}
+        said = "The defaults are used."
+    settings, notices = _from_values(values, defaults)
+    return settings, (f"{problem} {said} {_set_aside(path, values)}", *notices)
+
+
+def _set_aside(path: Path, values: dict[str, object]) -> str:
+    bad = _beside(path, ".bad")
+    try:
+        path.replace(bad)
+        if values:
+            _write(path, values)
+    except (OSError, DiskError) as error:
+        return f"The damaged file could not be replaced: {error}"
+    return f"The damaged file is kept as {bad.name}."
+
+
+def _stored_names() -> tuple[str, ...]:
+    return tuple(f.name for f in fields(Settings) if f.name != "data_dir")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _to_json(value: object) -> object:
+    """Return a JSON value; folders inside the program's own move with it."""
+    if not isinstance(value, Path):
+        return value
+    root = project_root()
+    return str(value.relative_to(root) if value.is_relative_to(root) else value)
+
+
+def _from_json(name: str, value: object) -> object:
+    if name == "output_folder" and isinstance(value, str):
+        return project_root() / value
+    for field_name, choices in (("precision", Precision), ("theme", Theme)):
+        if name == field_name and value in list(choices):
+            return choices(str(value))
+    return value
+
+
+def _check_choice(name: str, value: object, choices: type[StrEnum]) -> None:
+    if value not in list(choices):
+        raise BadRequest(
+            f"The {name} {value!r:.80} is not known.", f"Choose one of {', '.join(choices)}."
+        )
+
+
+def _check_vram(value: object) -> None:
+    if value is None:
+        return
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    # NaN fails every comparison, so it is refused here too.
+    if not 0 < number <= MAX_VRAM_GB:
+        raise BadRequest(
+            f"The memory for the model is {value!r:.80}, but must be above 0 and at most "
+            f"{MAX_VRAM_GB:g} GB.",
+            "Leave it out to use what is free.",
+        )
+
+
+def _check_folder(name: str, value: object) -> None:
+    if not isinstance(value, Path):
+        raise BadRequest(f"The {name} must be a path, not {value!r:.80}.")
+    if not str(value).isprintable() or len(str(value)) > MAX_PATH_CHARACTERS:
+        raise BadRequest(f"The {name} {str(value)!r:.80} is no usable path.")

@@ -1,0 +1,285 @@
+"""Files appear whole or not at all, under names that cannot leave their folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+import time
+import unicodedata
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from engine import storage
+from engine.errors import BadRequest, DiskError, FileRejected, NotFound
+from engine.storage import (
+    atomic_write,
+    make_folder,
+    open_plain,
+    picture_name,
+    project_root,
+    read_bounded,
+    safe_child,
+    sweep_temporary,
+)
+
+NOON = datetime(2024, 2, 29, 12, 0, 0, 7000)
+
+
+def test_the_project_root_holds_the_engine():
+    assert (project_root() / "engine" / "storage.py").samefile(storage.__file__)
+
+
+def test_a_written_file_holds_the_bytes_and_nothing_else_is_left(data_folder):
+    atomic_write(data_folder / "a.bin", b"one")
+    atomic_write(data_folder / "a.bin", b"two")
+    assert [path.name for path in data_folder.iterdir()] == ["a.bin"]
+    assert (data_folder / "a.bin").read_bytes() == b"two"
+
+
+def test_a_file_is_complete_on_disk_before_it_gets_its_name(data_folder, monkeypatch):
+    seen = []
+    replace = Path.replace
+
+    def look(self, target):
+        seen.append((self.read_bytes(), target.exists()))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", look)
+    atomic_write(data_folder / "a.bin", b"all of it")
+    assert seen == [(b"all of it", False)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permission bits")
+def test_a_written_file_has_the_usual_permissions(data_folder):
+    before = os.umask(0o022)
+    try:
+        atomic_write(data_folder / "a.bin", b"x")
+    finally:
+        os.umask(before)
+    assert (data_folder / "a.bin").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("place", ["open", "write", "fsync", "replace"])
+@pytest.mark.parametrize("code", ["ENOSPC", "EFBIG", "EDQUOT", "EROFS", "EACCES", "EIO"])
+def test_a_failing_disk_is_an_error_that_names_folder_and_bytes(
+    data_folder, monkeypatch, place, code
+):
+    (data_folder / "a.bin").write_bytes(b"old")
+    number = getattr(errno, code)
+    _break(monkeypatch, place, OSError(number, os.strerror(number)))
+    with pytest.raises(DiskError, match=r"1,234 bytes") as caught:
+        atomic_write(data_folder / "a.bin", bytes(1234))
+    monkeypatch.undo()
+    assert str(data_folder) in caught.value.message
+    assert os.strerror(number) in caught.value.message
+    assert caught.value.action
+    assert [path.name for path in data_folder.iterdir()] == ["a.bin"]
+    assert (data_folder / "a.bin").read_bytes() == b"old"
+
+
+def _break(monkeypatch, place, error):
+    def fail(*_arguments, **_options):
+        raise error
+
+    if place == "open":
+        monkeypatch.setattr(Path, "open", fail)
+    elif place == "fsync":
+        monkeypatch.setattr(os, "fsync", fail)
+    elif place == "replace":
+        monkeypatch.setattr(Path, "replace", fail)
+    else:
+        plain = Path.open
+
+        def opened(self, mode="r"):
+            stream = plain(self, mode, buffering=0)
+            return _Full(stream, error)
+
+        monkeypatch.setattr(Path, "open", opened)
+
+
+class _Full:
+    """A file on a disk that fills after three bytes."""
+
+    def __init__(self, stream, error):
+        self.stream, self.error = stream, error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self.stream.close()
+
+    def write(self, data):
+        self.stream.write(data[:3])
+        raise self.error
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_disk_that_is_really_full_is_recognised(data_folder, monkeypatch):
+    plain = Path.open
+    monkeypatch.setattr(Path, "open", lambda _self, _mode: plain(Path("/dev/full"), "wb"))
+    with pytest.raises(DiskError, match="No space left"):
+        atomic_write(data_folder / "a.bin", b"x")
+
+
+def test_a_missing_folder_is_an_error_that_says_what_to_do(data_folder):
+    with pytest.raises(DiskError, match="Create the folder"):
+        atomic_write(data_folder / "gone" / "a.bin", b"x")
+
+
+def test_a_folder_that_cannot_be_synced_does_not_spoil_a_written_file(data_folder, monkeypatch):
+    sync = os.fsync
+    calls = []
+
+    def refuse_folders(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 2:
+            raise OSError(errno.EINVAL, "folders cannot be synced here")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    atomic_write(data_folder / "a.bin", b"x")
+    assert len(calls) == 2 or os.name == "nt"
+
+
+def test_making_a_folder_makes_its_parents_and_bears_repetition(data_folder):
+    for _ in range(2):
+        make_folder(data_folder / "a" / "b")
+    assert (data_folder / "a" / "b").is_dir()
+
+
+def test_a_folder_where_a_file_stands_is_an_error(data_folder):
+    (data_folder / "a").write_bytes(b"")
+    with pytest.raises(DiskError, match="could not be made"):
+        make_folder(data_folder / "a" / "b")
+
+
+def test_bytes_up_to_the_limit_are_read(data_folder):
+    (data_folder / "a").write_bytes(b"12345")
+    assert read_bounded(data_folder / "a", 5) == b"12345"
+    with pytest.raises(FileRejected, match="more than 4 bytes"):
+        read_bounded(data_folder / "a", 4)
+
+
+def test_a_missing_file_is_not_found(data_folder):
+    with pytest.raises(NotFound, match="no file"):
+        open_plain(data_folder / "a")
+
+
+def test_a_dangling_link_is_not_found(data_folder):
+    (data_folder / "a").symlink_to(data_folder / "b")
+    with pytest.raises(NotFound):
+        open_plain(data_folder / "a")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_refused_without_waiting(data_folder):
+    os.mkfifo(data_folder / "a")
+    started = time.monotonic()
+    with pytest.raises(FileRejected, match="no plain file"):
+        open_plain(data_folder / "a")
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no device files here")
+def test_a_device_is_refused():
+    with pytest.raises(FileRejected, match="no plain file"):
+        open_plain(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("name", [".", "a\0b", "\ud800"])
+def test_a_folder_or_an_impossible_name_is_refused(data_folder, name):
+    with pytest.raises(FileRejected):
+        open_plain(data_folder / name)
+
+
+BAD_NAMES = [
+    "", ".", "..", "...", " ", ". .", "a/b", "a\\b", "/a", "\\a", "../a", "..\\a", "a/..", "C:",
+    "C:a", "C:\\a", "\\\\host\\share", "//host/share", "a:stream", "a\0", "a\n", "\x1b[2J", "a\u202eb",
+    "\u2028", "CON", "con", "CON.png", "con .png", "aux.tar.gz", "NUL", "COM1", "com¹.txt", "LPT9.x",
+    "CONIN$", "a.", "a ", " a", "a?", "a*", "<a>", "a|b", 'a"', "é" * 128, "a" * 256, "\ud800", "%2e%2e/a",
+]  # fmt: skip
+GOOD_NAMES = [
+    "a.png", ".hidden", "a b.png", "-rf", "~", "CONSOLE.txt", "my CON.txt", "COM10", "..a", "a..b",
+    "ünïcode.png", "图片.png", "🐈.png", "a" * 255, "%2e%2e", "$HOME", "{0}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_is_not_one_plain_component_is_refused(data_folder, name):
+    with pytest.raises(BadRequest):
+        safe_child(data_folder, name)
+
+
+@pytest.mark.parametrize("name", GOOD_NAMES)
+def test_a_plain_name_stays_in_its_folder(data_folder, name):
+    child = safe_child(data_folder, name)
+    assert child.parent == data_folder
+    assert child.name == name
+
+
+def test_a_new_name_is_composed_and_an_existing_one_kept_as_it_is(data_folder):
+    split = unicodedata.normalize("NFD", "Zoë")
+    assert safe_child(data_folder, split).name == "Zoë"
+    (data_folder / split).write_bytes(b"x")
+    assert safe_child(data_folder, split).read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("target", ["/", "/etc/passwd", "..", "../x", "loop"])
+def test_a_link_that_leaves_its_folder_is_refused(data_folder, target):
+    (data_folder / "loop").symlink_to(target)
+    with pytest.raises(BadRequest):
+        safe_child(data_folder, "loop")
+
+
+def test_a_link_inside_its_folder_is_followed(data_folder):
+    (data_folder / "a").write_bytes(b"x")
+    (data_folder / "b").symlink_to("a")
+    assert safe_child(data_folder, "b").read_bytes() == b"x"
+
+
+def test_picture_names_state_their_time():
+    pattern = r"20240229-120000-007-[0-9a-f]{8}\.png"
+    assert re.fullmatch(pattern, picture_name(NOON))
+    assert picture_name(NOON, "-2.webp").endswith("-2.webp")
+
+
+def test_a_hundred_thousand_picture_names_are_unique_though_the_clock_goes_back():
+    moments = [NOON + timedelta(milliseconds=n) for n in range(50_000)]
+    names = {picture_name(moment).casefold() for moment in [*moments, *moments]}
+    assert len(names) == 100_000
+
+
+def test_old_temporary_files_are_swept_and_nothing_else(data_folder):
+    stale = [data_folder / f".atelier-{n:016x}.tmp" for n in range(200)]
+    fresh = [data_folder / f".atelier-{n:016x}.tmp" for n in range(200, 205)]
+    others = [
+        data_folder / name for name in ("a.tmp", "a.png", ".atelier-notes", "x.atelier-1.tmp")
+    ]
+    for path in [*stale, *fresh, *others]:
+        path.write_bytes(b"x")
+    for path in [*stale, *others]:
+        os.utime(path, (0, 0))
+    folder = data_folder / ".atelier-folder.tmp"
+    folder.mkdir()
+    os.utime(folder, (0, 0))
+    assert sweep_temporary(data_folder) == 200
+    assert set(data_folder.iterdir()) == {*fresh, *others, folder}
+
+
+def test_sweeping_a_missing_folder_removes_nothing(data_folder):
+    assert sweep_temporary(data_folder / "gone") == 0
+
+
+def test_storage_needs_no_torch(tmp_path):
+    import subprocess
+
+    modules = (
+        "engine.storage, engine.settings, engine.log, engine.images.metadata, engine.images.open"
+    )
+    script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], cwd=project_root(), check=True)
