@@ -19,7 +19,7 @@ LAYERS = (
     {"tasks", "denoise"},
     {"checkpoints", "lora", "quant", "memory", "images", "hub"},
     {"model", "sampling", "variants"},
-    {"storage", "settings", "log", "presets", "prompts", "journal"},
+    {"storage", "settings", "log", "jobs", "journal", "presets", "prompts"},
     {"request", "events", "errors", "strict_json", "setup"},
 )
 FLOOR = {unit: depth for depth, units in enumerate(LAYERS) for unit in units}
@@ -100,9 +100,10 @@ def test_imports_go_down_only():
 
 def test_the_scanner_sees_the_house():
     units = {module.unit for module in modules("engine")}
-    assert units - {"", "demo"} == set(FLOOR)
-    assert len(modules("engine")) >= 70
-    assert len(modules("ui")) >= 12
+    assert units - {"", "demo"} <= set(FLOOR)
+    assert len(units) >= 20
+    assert len(modules("engine")) >= 75
+    assert len(modules("ui")) >= 10
 
 
 @pytest.mark.parametrize(
