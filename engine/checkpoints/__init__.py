@@ -1,0 +1,1 @@
+"""From bytes of strangers to the networks of `engine.model`, and back."""

@@ -1,0 +1,232 @@
+"""Reads the header of a safetensors file, with limits, before anything else sees the file.
+
+The format: 8 bytes of length (little endian), that many bytes of JSON, then the tensors' bytes.
+What a file is gets decided by its content, never by its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO, Final
+
+from engine import strict_json
+from engine.checkpoints.files import count_values, label, opened
+from engine.errors import FileRejected
+
+MAX_HEADER_BYTES: Final = 8_000_000
+MAX_TENSORS: Final = 20_000
+MAX_NAME_CHARACTERS: Final = 256
+MAX_RANK: Final = 6
+MAX_DIMENSION: Final = 2**40
+MAX_METADATA_ENTRIES: Final = 1_000
+MAX_WIDE_BYTES: Final = 4_000_000
+"""Limit for headers with text beyond ASCII, which takes up to four bytes a character in memory."""
+
+_MAX_VALUES: Final = MAX_TENSORS * (MAX_RANK + 8)
+_LENGTH_BYTES: Final = 8
+_AGAIN: Final = "Download it again."
+
+DTYPE_BYTES: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1,
+        "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
+        "U32": 4, "I32": 4, "F32": 4,
+        "U64": 8, "I64": 8, "F64": 8,
+    }
+)  # fmt: skip
+"""Number types of the format that fill whole bytes, with their size."""
+
+_SIGNATURES: Final = (
+    (0, b"PK\x03\x04", "a zip archive, as PyTorch's own checkpoints are"),
+    (0, b"PK\x05\x06", "an empty zip archive"),
+    (257, b"ustar", "a tar archive"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"Rar!", "a rar archive"),
+    (0, b"GGUF", "a GGUF file"),
+    (0, b"\x89HDF", "an HDF5 file"),
+    (0, b"\x89PNG", "a PNG picture"),
+    (0, b"\xff\xd8\xff", "a JPEG picture"),
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
+    (0, b"<", "a web page, not the file itself"),
+    *((0, bytes((0x80, protocol)), "a Python pickle, which can run code") for protocol in range(6)),
+)
+_OLD_PICKLE_STARTS: Final = b"(c]}dlINFSVUXKJMLG\x88\x89)"
+"""First bytes of a pickle of protocol 0 or 1; it then ends with a full stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorEntry:
+    """One tensor of a file: number type, shape, and where its bytes lie in the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A checked header. `size` is the file's length in bytes, `digest` the header's SHA-256."""
+
+    path: Path
+    tensors: Mapping[str, TensorEntry]
+    metadata: Mapping[str, str]
+    size: int
+    digest: str
+
+
+class _Malformed(Exception):
+    """What is wrong with a header, as a clause."""
+
+
+def read_header(path: Path) -> Header:
+    """Read and check a file's header; raise `NotFound`, or `FileRejected` saying what it is."""
+    with opened(path) as file:
+        return header_of(file, path)
+
+
+def header_of(file: BinaryIO, path: Path) -> Header:
+    """Read and check the header of an open file, as `read_header`."""
+    size = os.fstat(file.fileno()).st_size
+    start = _read_up_to(file, 512)
+    length = _header_length(start, size, path)
+    raw = (start[_LENGTH_BYTES:] + _read_up_to(file, length))[:length]
+    first_byte = _LENGTH_BYTES + length
+    if len(raw) < length:
+        raise _incomplete(path, size, f"at least {first_byte:,}")
+    try:
+        _check_bulk(raw)
+        entries = strict_json.parse(raw, "It", max_bytes=MAX_HEADER_BYTES, max_depth=3)
+        if not isinstance(entries, dict):
+            raise _Malformed("it is no JSON object")
+        metadata = _metadata(entries)
+        tensors = _tensors(entries, first_byte)
+    except (_Malformed, FileRejected) as error:
+        reason = str(error).rstrip(".")
+        raise FileRejected(f"{label(path)} has a damaged header: {reason}.", _AGAIN) from None
+    _check_size(path, size, max((t.end for t in tensors.values()), default=first_byte))
+    digest = hashlib.sha256(start[:_LENGTH_BYTES] + raw).hexdigest()
+    return Header(path, MappingProxyType(tensors), MappingProxyType(metadata), size, digest)
+
+
+def _read_up_to(file: BinaryIO, count: int) -> bytes:
+    """Read `count` bytes, fewer only at the end of the file."""
+    parts = []
+    while count > 0 and (part := file.read(count)):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def _header_length(start: bytes, size: int, path: Path) -> int:
+    """Return the header's length; reject what cannot be a safetensors file."""
+    where = label(path)
+    length = int.from_bytes(start[:_LENGTH_BYTES], "little")
+    looks_right = start[_LENGTH_BYTES : _LENGTH_BYTES + 1] in {b"{", b""}
+    if size >= _LENGTH_BYTES and looks_right and 2 <= length <= MAX_HEADER_BYTES:
+        return length
+    kind = _kind(start, path, size)
+    if kind is not None:
+        raise FileRejected(f"{where} is {kind}.", "Only safetensors files are read.")
+    if size <= _LENGTH_BYTES:
+        raise _incomplete(path, size, f"at least {_LENGTH_BYTES + 2}")
+    if looks_right and length > MAX_HEADER_BYTES:
+        raise FileRejected(
+            f"{where} announces a header of {length:,} bytes; the limit is {MAX_HEADER_BYTES:,}."
+        )
+    raise FileRejected(f"{where} is not a safetensors file.", "Only safetensors files are read.")
+
+
+def _kind(start: bytes, path: Path, size: int) -> str | None:
+    """Say what a file is that is no safetensors file, if its first or last bytes tell."""
+    for offset, signature, kind in _SIGNATURES:
+        if start[offset : offset + len(signature)] == signature:
+            return kind
+    if start[:1] and start[0] in _OLD_PICKLE_STARTS:
+        with path.open("rb") as file:
+            file.seek(size - 1)
+            if file.read(1) == b".":
+                return "a Python pickle, which can run code"
+    return None
+
+
+def _check_bulk(raw: bytes) -> None:
+    """Refuse what would grow beyond measure when parsed."""
+    if len(raw) > MAX_WIDE_BYTES and (not raw.isascii() or b"\\u" in raw):
+        raise _Malformed(f"it holds {len(raw):,} bytes of text beyond ASCII")
+    values = count_values(raw)
+    if values > _MAX_VALUES:
+        raise _Malformed(f"it holds {values:,} values, more than {_MAX_VALUES:,}")
+
+
+def _metadata(entries: dict[str, object]) -> dict[str, str]:
+    """Take the free text out of the parsed header."""
+    found = entries.pop("__metadata__", None)
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        raise _Malformed("its metadata is no table of texts")
+    if len(found) > MAX_METADATA_ENTRIES:
+        raise _Malformed(f"its metadata has {len(found):,} entries")
+    return found
+
+
+def _tensors(entries: dict[str, object], first_byte: int) -> dict[str, TensorEntry]:
+    """Check every entry, and that their bytes follow one another without hole or overlap."""
+    if len(entries) > MAX_TENSORS:
+        raise _Malformed(f"it lists {len(entries):,} tensors, more than {MAX_TENSORS:,}")
+    tensors = {name: _entry(name, value, first_byte) for name, value in entries.items()}
+    position = first_byte
+    for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)):
+        if tensor.start != position:
+            kind = "overlaps the one before" if tensor.start < position else "leaves a hole"
+            raise _Malformed(f"the tensor {name!r} {kind}")
+        position = tensor.end
+    return tensors
+
+
+def _entry(name: str, value: object, first_byte: int) -> TensorEntry:
+    if not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
+        raise _Malformed(f"the tensor name {name[:40]!r} is empty, too long or not printable")
+    if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
+        raise _Malformed(f"the entry of {name!r} lacks dtype, shape or data_offsets")
+    dtype, shape = value["dtype"], value["shape"]
+    if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
+        raise _Malformed(f"the tensor {name!r} has the unknown dtype {dtype!r:.40}")
+    _check_numbers(f"the shape of {name!r}", shape, MAX_RANK, MAX_DIMENSION)
+    _check_numbers(f"the data_offsets of {name!r}", value["data_offsets"], 2, 2**60)
+    if len(value["data_offsets"]) != 2:
+        raise _Malformed(f"the data_offsets of {name!r} are not two numbers")
+    begin, end = value["data_offsets"]
+    expected = math.prod(shape) * DTYPE_BYTES[dtype]
+    if end - begin != expected:
+        raise _Malformed(f"the tensor {name!r} has {end - begin} bytes where {expected} belong")
+    return TensorEntry(dtype, tuple(shape), first_byte + begin, first_byte + end)
+
+
+def _check_numbers(what: str, values: object, longest: int, highest: int) -> None:
+    if not isinstance(values, list) or len(values) > longest:
+        raise _Malformed(f"{what} is no list of at most {longest} numbers")
+    for value in values:
+        if type(value) is not int or not 0 <= value <= highest:
+            raise _Malformed(f"{what} holds {value!r:.40}")
+
+
+def _check_size(path: Path, size: int, expected: int) -> None:
+    if size < expected:
+        raise _incomplete(path, size, f"{expected:,}")
+    if size > expected:
+        raise FileRejected(
+            f"{label(path)} has {size:,} bytes, but its header accounts for {expected:,}.", _AGAIN
+        )
+
+
+def _incomplete(path: Path, size: int, expected: str) -> FileRejected:
+    return FileRejected(f"{label(path)} is incomplete: {size:,} of {expected} bytes.", _AGAIN)

@@ -1,0 +1,71 @@
+"""Loads the networks of a checkpoint: built without memory, then filled tensor by tensor."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+
+from engine.checkpoints.assemble import Target, fill
+from engine.checkpoints.folder import Checkpoint, Part
+from engine.checkpoints.keys import (
+    TRANSFORMER_DIALECTS,
+    VAE_DIALECTS,
+    Dialect,
+    spoken,
+    text_encoder_dialect,
+)
+from engine.checkpoints.tensors import open_tensors
+from engine.checkpoints.tokenizer import read_tokenizer
+from engine.model.text_encoder import TextEncoder
+from engine.model.transformer import Transformer
+from engine.model.vae import Vae
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def load_transformer(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device
+) -> Transformer:
+    """Load the transformer in `dtype` to `device`; raise `FileRejected` if the files do not fit."""
+    with torch.device("meta"):
+        transformer = Transformer(checkpoint.transformer)
+    target = Target("transformer", dtype, device)
+    return _filled(transformer, checkpoint.parts.transformer, TRANSFORMER_DIALECTS, target)
+
+
+def load_vae(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> Vae:
+    """Load the autoencoder in `dtype` to `device`; raise `FileRejected` if the files do not fit."""
+    with torch.device("meta"):
+        vae = Vae(checkpoint.vae)
+    return _filled(vae, checkpoint.parts.vae, VAE_DIALECTS, Target("vae", dtype, device))
+
+
+def load_text_encoder(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device
+) -> TextEncoder:
+    """Load the text encoder in `dtype` to `device`; its last layer is neither read nor built.
+
+    Raises `FileRejected` if the files do not fit. Positions are computed in float32 whatever
+    `dtype` is.
+    """
+    with torch.device("meta"):
+        encoder = TextEncoder(checkpoint.text_encoder)
+    dialects = (text_encoder_dialect(checkpoint.text_encoder["num_hidden_layers"]),)
+    target = Target("text encoder", dtype, device)
+    return _filled(encoder, checkpoint.parts.text_encoder, dialects, target)
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    """Load the tokenizer; raise `FileRejected` if it is not a Qwen2 tokenizer of this encoder."""
+    return read_tokenizer(checkpoint.tokenizer, checkpoint.text_encoder["vocab_size"])
+
+
+def _filled(network: Network, part: Part, dialects: tuple[Dialect, ...], target: Target) -> Network:
+    """Fill a network on the meta device, and make it ready to compute with."""
+    dialect, _ = spoken(part.shapes, dialects)
+    with open_tensors(part.headers) as source:
+        fill(network, source, dialect, target)
+    return network.to(target.device).eval()

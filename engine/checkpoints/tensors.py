@@ -1,0 +1,102 @@
+"""Reads single tensors of safetensors files into memory of our own.
+
+Files are read, never mapped: a mapped file that is cut short while open kills the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
+from typing import BinaryIO, Final, Protocol
+
+import torch
+from torch import Tensor
+
+from engine.checkpoints.files import label, opened
+from engine.checkpoints.header import Header, TensorEntry, header_of
+from engine.errors import FileRejected
+
+FLOAT_TYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
+    {
+        "F64": torch.float64,
+        "F32": torch.float32,
+        "F16": torch.float16,
+        "BF16": torch.bfloat16,
+    }
+)
+"""Number types that plain weights come in; all others belong to quantised formats."""
+
+
+class TensorSource(Protocol):
+    """Named weights, one at a time; every file format is one implementation."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of every tensor, by its name in the file."""
+        ...
+
+    def read(self, name: str) -> Tensor:
+        """Return one tensor as stored (floating point, on the CPU, memory of its own)."""
+        ...
+
+
+class TensorFile:
+    """The tensors of one or more open safetensors files, which share no name."""
+
+    def __init__(self, headers: Sequence[Header], files: Sequence[BinaryIO]) -> None:
+        self._places = {
+            name: (header, file)
+            for header, file in zip(headers, files, strict=True)
+            for name in header.tensors
+        }
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of every tensor, by its name in the file."""
+        return {name: found.tensors[name].shape for name, (found, _) in self._places.items()}
+
+    def read(self, name: str) -> Tensor:
+        """Return a tensor of the stored floating type; raise `FileRejected` if it cannot be."""
+        header, file = self._places[name]
+        entry = header.tensors[name]
+        if entry.dtype not in FLOAT_TYPES:
+            raise FileRejected(
+                f"{label(header.path)} stores {name!r} as {entry.dtype}, which is not read yet.",
+                "Use the bf16, fp16 or fp32 file of this model.",
+            )
+        raw = torch.empty(entry.end - entry.start, dtype=torch.uint8)
+        _fill(raw, file, entry, header)
+        return raw.view(FLOAT_TYPES[entry.dtype]).reshape(entry.shape)
+
+
+@contextmanager
+def open_tensors(headers: Sequence[Header]) -> Iterator[TensorFile]:
+    """Open the files of `headers`; raise `FileRejected` if one changed since it was looked at."""
+    with ExitStack() as stack:
+        files = []
+        for header in headers:
+            file = stack.enter_context(opened(header.path))
+            if header_of(file, header.path).digest != header.digest:
+                raise FileRejected(
+                    f"{label(header.path)} was replaced while it was being opened.", "Try again."
+                )
+            files.append(file)
+        yield TensorFile(headers, files)
+
+
+def _fill(raw: Tensor, file: BinaryIO, entry: TensorEntry, header: Header) -> None:
+    """Fill `raw`, [bytes] uint8, with the bytes of an entry."""
+    target = memoryview(raw.numpy())  # type: ignore[arg-type]
+    file.seek(entry.start)
+    done = 0
+    while done < len(target):
+        # One read call moves at most 2 GB on some systems.
+        count = file.readinto(target[done : done + 2**30])  # type: ignore[attr-defined]
+        if not count:
+            raise FileRejected(
+                f"{label(header.path)} is incomplete: {entry.start + done:,} of "
+                f"{header.size:,} bytes; it was cut short while being read.",
+                "Download it again.",
+            )
+        done += count

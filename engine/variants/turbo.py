@@ -1,0 +1,37 @@
+"""turbo: Z-Image-Turbo, distilled to eight steps without guidance (arXiv 2511.22699)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.variants.base import EXAMPLES, PIXELS, SIDES, SIZES
+from engine.variants.spec import Defaults, Ignored, Limits, Variant
+
+WITHOUT_GUIDANCE: Final = (
+    Ignored(
+        control="negative",
+        reason="A Turbo model paints at guidance 0, where a negative prompt has no effect.",
+    ),
+    Ignored(
+        control="cfg_normalization",
+        reason="A Turbo model paints at guidance 0, so there is nothing to normalise.",
+    ),
+    Ignored(
+        control="cfg_truncation",
+        reason="A Turbo model paints at guidance 0, so there is nothing to cut off.",
+    ),
+)
+"""Controls without effect while guidance is 0."""
+
+TURBO: Final = Variant(
+    name="turbo",
+    title="Z-Image-Turbo",
+    summary="The distilled 6 B model: eight steps, no guidance. Give its folder with --model PATH.",
+    licence="Apache-2.0",
+    folder=None,
+    defaults=Defaults(steps=8, guidance_scale=0.0, shift=3.0, width=1024, height=1024),
+    limits=Limits(steps=(4, 12), guidance_scale=(0.0, 0.0), sides=SIDES, pixels=PIXELS),
+    ignores=WITHOUT_GUIDANCE,
+    sizes=SIZES,
+    examples=EXAMPLES,
+)
