@@ -1,0 +1,1 @@
+"""Maths of the networks: transformer, autoencoder, text encoder."""

@@ -1,0 +1,49 @@
+"""Qwen3 as a text encoder: prompt tokens to the features that condition the transformer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Qwen3Config, Qwen3Model
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
+
+UNUSED_LAYERS = 1
+"""Features are the states before the last layer, so that layer is never built or loaded."""
+
+
+class TextEncoder(nn.Module):
+    """The layers of a Qwen3 language model up to the one whose output is used.
+
+    The reference takes `hidden_states[-2]`: the output of the last but one layer, before the final
+    norm. Prompts are causal, so padding on the right could not change a token: none is used.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        layers = int(config["num_hidden_layers"]) - UNUSED_LAYERS
+        self.model = Qwen3Model(_shortened(config, layers))
+        self.model.norm = nn.Identity()  # type: ignore[assignment]
+        # No file holds the angles, so they are real numbers even where the weights are yet to come.
+        with torch.device("cpu"):
+            self.model.rotary_emb = Qwen3RotaryEmbedding(self.model.config)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return features [B, L, cap_feat_dim] of token ids [B, L] int64."""
+        output = self.model(input_ids=tokens, use_cache=False)
+        features: Tensor = output.last_hidden_state
+        return features
+
+
+def _shortened(config: dict[str, Any], layers: int) -> Qwen3Config:
+    fields = {key: value for key, value in config.items() if key not in _REPLACED_FIELDS}
+    kinds = config.get("layer_types")
+    if kinds is not None:
+        fields["layer_types"] = kinds[:layers]
+    return Qwen3Config(**fields, num_hidden_layers=layers, dtype=torch.float32)
+
+
+_REPLACED_FIELDS = frozenset(
+    {"num_hidden_layers", "layer_types", "dtype", "torch_dtype", "architectures", "auto_map"}
+)

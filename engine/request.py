@@ -1,0 +1,153 @@
+"""What the user wants, as one frozen, validated value with names."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from typing import Any
+
+from engine.errors import BadRequest
+
+MAX_PROMPT_CHARACTERS = 100_000
+MAX_PIXELS = 32_000_000
+MIN_SIDE = 64
+MAX_SIDE = 8192
+SIDE_MULTIPLE = 16
+MAX_STEPS = 1000
+MAX_COUNT = 64
+MAX_SEED = 2**63 - 1
+
+
+class Precision(StrEnum):
+    """Number type of the weights; AUTO lets the engine choose for the device."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class Device(StrEnum):
+    """Where to compute; AUTO takes the best there is. A CUDA card may carry its number: cuda:1."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A text-to-image job. None means: the default of the model variant.
+
+    seed: noise of picture i is seeded with seed + i; None draws one.
+    guidance_scale g: pos + g * (pos - neg), 0 = off. shift: of the noise schedule.
+    cfg_normalization c: caps the norm of the guided prediction at c times the unguided, 0 = off.
+    cfg_truncation T: guidance stops once 1 - sigma > T.
+    width, height: pixels, multiples of 16.
+    """
+
+    prompt: str
+    negative: str = ""
+    model: str = "demo-turbo"
+    seed: int | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    shift: float | None = None
+    sampler: str = "euler"
+    width: int | None = None
+    height: int | None = None
+    count: int = 1
+    cfg_normalization: float = 0.0
+    cfg_truncation: float = 1.0
+    precision: Precision = Precision.AUTO
+    device: str = Device.AUTO.value
+
+    def __post_init__(self) -> None:
+        """Check every value; raise `BadRequest` naming the first bad one and the next step."""
+        _check_text("prompt", self.prompt)
+        _check_text("negative prompt", self.negative)
+        _check_text("model", self.model)
+        _check_whole("seed", self.seed, 0, MAX_SEED)
+        _check_whole("steps", self.steps, 1, MAX_STEPS)
+        _check_whole("count", self.count, 1, MAX_COUNT)
+        _check_number("guidance", self.guidance_scale, 0.0, 100.0)
+        _check_number("shift", self.shift, 0.01, 100.0)
+        _check_number("cfg normalization", self.cfg_normalization, 0.0, 100.0)
+        _check_number("cfg truncation", self.cfg_truncation, 0.0, 1.0)
+        _check_side("width", self.width)
+        _check_side("height", self.height)
+        if (self.width or 0) * (self.height or 0) > MAX_PIXELS:
+            raise BadRequest(
+                f"The picture would have {self.width} x {self.height} pixels, more than "
+                f"{MAX_PIXELS // 1_000_000} million.",
+                "Choose a smaller size.",
+            )
+        if self.precision not in set(Precision):
+            raise BadRequest(
+                f"The precision {self.precision!r} is not known.",
+                f"Choose one of {', '.join(Precision)}.",
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the request as JSON values, by field name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Request:
+        """Build a request from JSON values; raise `BadRequest` for unknown names or bad values."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise BadRequest(f"The request has unknown fields: {', '.join(unknown)}.")
+        if "prompt" not in values:
+            raise BadRequest("The request has no prompt.", "Say what to paint.")
+        precision = values.get("precision", Precision.AUTO)
+        if precision in set(Precision):
+            values = {**values, "precision": Precision(precision)}
+        return cls(**values)
+
+    def with_values(self, **changes: Any) -> Request:
+        """Return a copy with some values replaced, checked like a new request."""
+        return replace(self, **changes)
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise BadRequest(f"The {name} must be text, not {value!r:.80}.")
+    if len(value) > MAX_PROMPT_CHARACTERS:
+        raise BadRequest(
+            f"The {name} has {len(value):,} characters, more than {MAX_PROMPT_CHARACTERS:,}.",
+            "Shorten it.",
+        )
+    if "\0" in value:
+        raise BadRequest(f"The {name} contains a NUL character.", "Remove it.")
+
+
+def _check_whole(name: str, value: object, low: int, high: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadRequest(f"The {name} must be a whole number, not {value!r:.80}.")
+    if not low <= value <= high:
+        raise BadRequest(f"The {name} is {value}, but must lie between {low} and {high}.")
+
+
+def _check_number(name: str, value: object, low: float, high: float) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadRequest(f"The {name} must be a number, not {value!r:.80}.")
+    if not math.isfinite(value) or not low <= value <= high:
+        raise BadRequest(f"The {name} is {value}, but must lie between {low:g} and {high:g}.")
+
+
+def _check_side(name: str, value: object) -> None:
+    _check_whole(name, value, MIN_SIDE, MAX_SIDE)
+    if isinstance(value, int) and value % SIDE_MULTIPLE:
+        lower = value - value % SIDE_MULTIPLE
+        raise BadRequest(
+            f"The {name} is {value}, but must be a multiple of {SIDE_MULTIPLE}.",
+            f"Use {max(lower, MIN_SIDE)} or {lower + SIDE_MULTIPLE}.",
+        )

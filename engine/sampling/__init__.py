@@ -1,0 +1,1 @@
+"""Maths of sampling: schedules, samplers, guidance."""

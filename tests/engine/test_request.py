@@ -1,0 +1,65 @@
+import json
+import math
+
+import pytest
+
+from engine.errors import BadRequest
+from engine.request import Precision, Request
+
+BAD_VALUES = [
+    ({"width": 100}, "100", "Use 96 or 112"),
+    ({"height": 1000}, "1000", "Use 992 or 1008"),
+    ({"width": 48}, "48", "64"),
+    ({"width": 8192, "height": 8192}, "8192 x 8192", "smaller"),
+    ({"steps": 0}, "0", "1"),
+    ({"steps": 2.5}, "2.5", "whole"),
+    ({"steps": True}, "True", "whole"),
+    ({"guidance_scale": math.nan}, "nan", "0"),
+    ({"guidance_scale": math.inf}, "inf", "0"),
+    ({"guidance_scale": -1.0}, "-1", "0"),
+    ({"shift": 0.0}, "0", "0.01"),
+    ({"cfg_truncation": 1.5}, "1.5", "1"),
+    ({"count": 0}, "0", "1"),
+    ({"seed": -1}, "-1", "0"),
+    ({"seed": 2**63}, str(2**63), "between"),
+    ({"prompt": "x" * 1_000_000}, "1,000,000", "Shorten"),
+    ({"prompt": "a\0b"}, "NUL", "Remove"),
+    ({"prompt": None}, "None", "text"),
+    ({"negative": 7}, "7", "text"),
+    ({"precision": "fp8"}, "fp8", "bf16"),
+]
+
+
+@pytest.mark.parametrize(
+    ("values", "bad", "hint"), BAD_VALUES, ids=[str(v[0])[:40] for v in BAD_VALUES]
+)
+def test_a_bad_value_is_named_with_the_next_step(
+    values: dict[str, object], bad: str, hint: str
+) -> None:
+    with pytest.raises(BadRequest) as caught:
+        Request.from_json({"prompt": "a tree", **values})
+    assert bad in str(caught.value)
+    assert hint in str(caught.value)
+
+
+def test_a_request_survives_json() -> None:
+    request = Request(
+        prompt="ein Baum 🌳\n", seed=2**62, width=64, height=128, precision=Precision.BF16
+    )
+    assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
+
+
+def test_unknown_fields_and_a_missing_prompt_are_refused() -> None:
+    with pytest.raises(BadRequest, match="stepz"):
+        Request.from_json({"prompt": "a tree", "stepz": 3})
+    with pytest.raises(BadRequest, match="no prompt"):
+        Request.from_json({})
+
+
+def test_changed_values_are_checked_again() -> None:
+    with pytest.raises(BadRequest, match="steps"):
+        Request(prompt="a tree").with_values(steps=0)
+
+
+def test_the_saved_names_of_precisions_stay() -> None:
+    assert [str(value) for value in Precision] == ["auto", "fp32", "bf16", "fp16"]
