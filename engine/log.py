@@ -17,7 +17,8 @@ FILE_BYTES = 2_000_000
 _FORMAT = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
 _OWN_NAME = "atelier"
 _SECRET = re.compile(
-    r"\bhf_\w+|(?i:\b(?:password|passwd|token|secret|authorization|api_key)\b['\"]?\s*[=:]\s*\S+)"
+    r"(?i)\bhf_\w+|(?<![a-z0-9])(?:password|passwd|token|secret|authorization|api_key)['\"]?"
+    r"\s*[=:]\s*(?:(?:bearer|basic)\s)?\S+"
 )
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 

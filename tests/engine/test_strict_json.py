@@ -37,6 +37,7 @@ def test_a_plain_text_is_parsed(text, value):
         b"\xff\xfe{\0}\0", b'"\xc0\x80"', '"\n"', "[" * 100_000, '{"a":' * 100_000,
         "[" * 100_000 + "]" * 100_000, "\0",
     ],
+    ids=lambda text: repr(text[:20]),
 )  # fmt: skip
 def test_a_hostile_text_is_refused_at_once(text):
     started = time.perf_counter()
