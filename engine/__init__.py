@@ -1,0 +1,101 @@
+"""The engine: takes requests and paints them, without a page. Importing it leaves torch alone."""
+
+from __future__ import annotations
+
+from engine.errors import (
+    BadRequest,
+    BugError,
+    DiskError,
+    ErrorReport,
+    FileRejected,
+    NotFound,
+    NumericalError,
+    OutOfMemory,
+    QueueFull,
+    ResourceError,
+    StudioError,
+    UserError,
+    WorkerLost,
+)
+from engine.errors import Cancelled as CancelledError
+from engine.events import (
+    Cancelled,
+    Done,
+    Failed,
+    JobEvent,
+    Picture,
+    Progress,
+    Queued,
+    Result,
+    Stage,
+    Started,
+    Warned,
+)
+from engine.images.metadata import read_recipe, request_from_recipe
+from engine.jobs.order import Output
+from engine.request import (
+    MAX_COUNT,
+    MAX_PIXELS,
+    MAX_PROMPT_CHARACTERS,
+    MAX_SEED,
+    MAX_SIDE,
+    MAX_STEPS,
+    MIN_SIDE,
+    SIDE_MULTIPLE,
+    Device,
+    Precision,
+    Request,
+)
+from engine.service import Engine, Status
+from engine.settings import Settings, Theme
+from engine.variants import Ignored, Limits, Size, Variant
+
+__all__ = [
+    "MAX_COUNT",
+    "MAX_PIXELS",
+    "MAX_PROMPT_CHARACTERS",
+    "MAX_SEED",
+    "MAX_SIDE",
+    "MAX_STEPS",
+    "MIN_SIDE",
+    "SIDE_MULTIPLE",
+    "BadRequest",
+    "BugError",
+    "Cancelled",
+    "CancelledError",
+    "Device",
+    "DiskError",
+    "Done",
+    "Engine",
+    "ErrorReport",
+    "Failed",
+    "FileRejected",
+    "Ignored",
+    "JobEvent",
+    "Limits",
+    "NotFound",
+    "NumericalError",
+    "OutOfMemory",
+    "Output",
+    "Picture",
+    "Precision",
+    "Progress",
+    "QueueFull",
+    "Queued",
+    "Request",
+    "ResourceError",
+    "Result",
+    "Settings",
+    "Size",
+    "Stage",
+    "Started",
+    "Status",
+    "StudioError",
+    "Theme",
+    "UserError",
+    "Variant",
+    "Warned",
+    "WorkerLost",
+    "read_recipe",
+    "request_from_recipe",
+]

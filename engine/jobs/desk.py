@@ -1,0 +1,130 @@
+"""The desk: which job waits, which runs, and what each has told; no thread and no clock in it.
+
+Every accepted job ends in exactly one terminal event, whatever happens in whatever order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+from engine.errors import ErrorReport, NotFound, QueueFull
+from engine.events import TERMINAL, Cancelled, Failed, JobEvent, Progress, Queued
+from engine.jobs.order import Order
+
+MAX_WAITING = 32
+KEPT_JOBS = 256
+"""Ended jobs whose events can still be read."""
+
+
+@dataclass(slots=True)
+class _Story:
+    """What one job has told so far."""
+
+    events: list[JobEvent] = field(default_factory=list)
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.events) and isinstance(self.events[-1], TERMINAL)
+
+
+class Desk:
+    """Keeps the queue and the events of all jobs."""
+
+    def __init__(self) -> None:
+        self._stories: dict[str, _Story] = {}
+        self._waiting: deque[Order] = deque()
+        self._running: Order | None = None
+        self._ended: deque[str] = deque()
+
+    @property
+    def running(self) -> str | None:
+        """Id of the job that the painting process has."""
+        return self._running.job if self._running else None
+
+    @property
+    def waiting(self) -> int:
+        """Number of jobs that wait."""
+        return len(self._waiting)
+
+    def accept(self, order: Order) -> None:
+        """Put an order into the queue; raise `QueueFull`."""
+        if len(self._waiting) >= MAX_WAITING:
+            raise QueueFull(
+                f"{len(self._waiting)} jobs wait already, and no more fit.",
+                "Wait until one is done, or cancel one.",
+            )
+        self._waiting.append(order)
+        self._stories[order.job] = _Story()
+        self._tell_positions()
+
+    def take(self) -> Order | None:
+        """Hand out the next order; None while one runs or none waits."""
+        if self._running is not None or not self._waiting:
+            return None
+        self._running = self._waiting.popleft()
+        self._tell_positions()
+        return self._running
+
+    def record(self, event: JobEvent) -> None:
+        """Note what the running job tells; what others tell came too late and is dropped."""
+        if event.job == self.running:
+            self._add(event)
+
+    def cancel(self, job: str) -> bool:
+        """End a waiting job; return whether it waited."""
+        if job not in {order.job for order in self._waiting}:
+            return False
+        self._waiting = deque(order for order in self._waiting if order.job != job)
+        self._add(Cancelled(job=job))
+        self._tell_positions()
+        return True
+
+    def fail_running(self, error: ErrorReport) -> None:
+        """End the job that the painting process had, if any, with an error."""
+        if self._running is not None:
+            self._add(Failed(job=self._running.job, error=error))
+
+    def close(self) -> None:
+        """End every job that has not ended: they are cancelled."""
+        for order in list(self._waiting):
+            self.cancel(order.job)
+        if self._running is not None:
+            self._add(Cancelled(job=self._running.job))
+
+    def events(self, job: str, seen: int) -> tuple[list[JobEvent], bool]:
+        """Return the events of a job after the first `seen`, and whether it has ended.
+
+        Raise `NotFound` for a job that never was or is long gone.
+        """
+        story = self._stories.get(job)
+        if story is None:
+            raise NotFound(f"There is no job {job!r:.40}.", "It may have ended long ago.")
+        return story.events[seen:], story.ended
+
+    def _add(self, event: JobEvent) -> None:
+        story = self._stories[event.job]
+        if isinstance(event, Progress) and event.preview is not None:
+            # One preview a job is enough to keep: a long job has thousands.
+            story.events[:] = [_without_preview(earlier) for earlier in story.events]
+        story.events.append(event)
+        if isinstance(event, TERMINAL):
+            self._end(event.job)
+
+    def _end(self, job: str) -> None:
+        if job == self.running:
+            self._running = None
+        self._ended.append(job)
+        if len(self._ended) > KEPT_JOBS:
+            del self._stories[self._ended.popleft()]
+
+    def _tell_positions(self) -> None:
+        for position, order in enumerate(self._waiting):
+            queued = Queued(job=order.job, position=position)
+            events = self._stories[order.job].events
+            if not events or events[-1] != queued:
+                events.append(queued)
+
+
+def _without_preview(event: JobEvent) -> JobEvent:
+    return replace(event, preview=None) if isinstance(event, Progress) else event

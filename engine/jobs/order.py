@@ -1,0 +1,88 @@
+"""A job as the painting process gets it, and what the two processes tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import ErrorReport
+from engine.events import Stage
+from engine.request import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Where a job's pictures go.
+
+    name: file name of the picture, None = a fresh one by date; of several pictures, OUT.png becomes
+    OUT-1.png, OUT-2.png ... latents: a safetensors file for the latents, None = not kept.
+    """
+
+    folder: Path
+    name: str | None = None
+    latents: Path | None = None
+
+    def file_names(self, count: int) -> tuple[str, ...] | None:
+        """Return the names of `count` pictures, None where fresh names are wanted."""
+        if self.name is None:
+            return None
+        if count == 1:
+            return (self.name,)
+        name = Path(self.name)
+        return tuple(f"{name.stem}-{i}{name.suffix}" for i in range(1, count + 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An accepted request with its id; device and precision hold the user's settings by now.
+
+    vram_gb: GB of a graphics card's memory that may be used, None = all that is free.
+    """
+
+    job: str
+    request: Request
+    output: Output
+    vram_gb: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelOrder:
+    """Asks the painting process to stop a job."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerState:
+    """Says that the painting process is ready; `device` and `memory` are words for the user."""
+
+    device: str
+    memory: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerBroken:
+    """Says that the painting process can do no more work and wants to be replaced."""
+
+    error: ErrorReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How far a stage is; `eta` in seconds; `preview` a JPEG."""
+
+    stage: Stage
+    step: int = 0
+    total: int = 0
+    eta: float | None = None
+    preview: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """How a running job talks to the outside; all may be called from any thread."""
+
+    emit: Callable[[Step], None]
+    warn: Callable[[str], None]
+    cancelled: Callable[[], bool]

@@ -1,0 +1,146 @@
+"""What stays in the painting process between jobs: one model, and the captions it has read."""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from engine.checkpoints.folder import Checkpoint
+from engine.checkpoints.header import read_header
+from engine.checkpoints.load import (
+    load_text_encoder,
+    load_tokenizer,
+    load_transformer,
+    load_vae,
+)
+from engine.checkpoints.tensors import open_tensors
+from engine.images.preview import Preview, projection_of
+from engine.model.text_encoder import TextEncoder
+from engine.model.transformer import Transformer
+from engine.model.vae import Vae
+from engine.request import Precision
+
+KEPT_CAPTIONS = 32
+PREVIEW_FILE = "preview.safetensors"
+PREVIEW_SEED = 0
+
+DTYPES: Mapping[Precision, torch.dtype] = MappingProxyType(
+    {
+        Precision.FP32: torch.float32,
+        Precision.BF16: torch.bfloat16,
+        Precision.FP16: torch.float16,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a model lies and in which number type."""
+
+    device: str
+    precision: Precision
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number type of the transformer."""
+        return DTYPES[self.precision]
+
+    @property
+    def side_dtype(self) -> torch.dtype:
+        """Number type of the text encoder and the autoencoder, which overflow in float16."""
+        return torch.float32 if self.precision is Precision.FP16 else self.dtype
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A loaded model. captions: refined caption tokens [P, D] by prompt, least recent first."""
+
+    digest: str
+    place: Place
+    transformer: Transformer
+    text_encoder: TextEncoder
+    vae: Vae
+    tokenizer: Tokenizer
+    preview: Preview
+    captions: OrderedDict[str, Tensor] = field(default_factory=OrderedDict)
+
+    def recall(self, prompt: str) -> Tensor | None:
+        """Return the caption tokens [P, D] of a prompt read before, if they are still there."""
+        caption = self.captions.get(prompt)
+        if caption is not None:
+            self.captions.move_to_end(prompt)
+        return caption
+
+    def remember(self, prompt: str, caption: Tensor) -> None:
+        """Keep the caption tokens [P, D] of a prompt; the least recent one makes room."""
+        self.captions[prompt] = caption
+        if len(self.captions) > KEPT_CAPTIONS:
+            self.captions.popitem(last=False)
+
+
+class Studio:
+    """Holds at most one model."""
+
+    def __init__(self) -> None:
+        self._model: Model | None = None
+
+    def model(self, checkpoint: Checkpoint, place: Place, check: Callable[[], None]) -> Model:
+        """Return a model, loaded if it is not there; `check` may raise between its parts.
+
+        The one before is let go first, so that two never share the memory.
+        """
+        kept = self._model
+        if kept is not None and (kept.digest, kept.place) == (checkpoint.digest, place):
+            return kept
+        del kept
+        self.forget()
+        self._model = _load(checkpoint, place, check)
+        return self._model
+
+    def forget(self) -> None:
+        """Let go of everything."""
+        self._model = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _load(checkpoint: Checkpoint, place: Place, check: Callable[[], None]) -> Model:
+    device = torch.device(place.device)
+    check()
+    tokenizer = load_tokenizer(checkpoint)
+    text_encoder = load_text_encoder(checkpoint, place.side_dtype, device)
+    check()
+    transformer = load_transformer(checkpoint, place.dtype, device)
+    check()
+    vae = load_vae(checkpoint, place.side_dtype, device)
+    check()
+    return Model(
+        digest=checkpoint.digest,
+        place=place,
+        transformer=transformer,
+        text_encoder=text_encoder,
+        vae=vae,
+        tokenizer=tokenizer,
+        preview=_preview(checkpoint.path / PREVIEW_FILE, vae, place),
+    )
+
+
+def _preview(stored: Path, vae: Vae, place: Place) -> Preview:
+    """Return the model's preview: stored beside it, else fitted to its autoencoder."""
+    if stored.is_file():
+        with open_tensors([read_header(stored)]) as source:
+            return Preview(source.read("projection"))
+
+    def decode(latents: Tensor) -> Tensor:
+        return vae.decode(latents.to(place.device, place.side_dtype))
+
+    return Preview(projection_of(decode, PREVIEW_SEED))

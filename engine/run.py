@@ -1,0 +1,288 @@
+"""One job from start to finish: resolve, load, encode, denoise, decode, save."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from engine.checkpoints.folder import Checkpoint
+from engine.denoise import Conditions, Denoiser, denoise
+from engine.errors import (
+    BadRequest,
+    Cancelled,
+    NumericalError,
+    OutOfMemory,
+    StudioError,
+    WorkerLost,
+)
+from engine.events import Picture, Result, Stage
+from engine.images.metadata import make_recipe, write_text
+from engine.images.save import encode_png
+from engine.jobs.order import Hooks, Order, Step
+from engine.memory.probe import PeakMemory, hardware
+from engine.memory.shortage import is_device_lost, is_out_of_memory
+from engine.memory.studio import Model, Place, Studio
+from engine.model.vae import to_picture_range
+from engine.model.vae_layers import Strips
+from engine.request import Request
+from engine.sampling.guidance import Guidance
+from engine.sampling.samplers import SAMPLERS
+from engine.sampling.schedules import schedule
+from engine.storage import atomic_write, make_folder, picture_name
+from engine.tasks.resolve import (
+    batches,
+    choose_device,
+    choose_precision,
+    complete,
+    find_model,
+    notices,
+    strip_rows,
+)
+from engine.tasks.text_to_image import caption, noise
+from engine.tasks.watch import Watch
+
+DRAWN_SEEDS = 2**32
+BLACK_MEAN, FLAT_SPREAD = 2.0, 1.0
+"""Levels out of 255: a picture as dark and as even as this is no picture."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """A job under way: its complete request, its hooks, and what it took so far."""
+
+    order: Order
+    hooks: Hooks
+    request: Request
+    checkpoint: Checkpoint
+    place: Place
+    stage: Stage = Stage.LOADING
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, message: str) -> None:
+        """Tell the user something, and keep it for the recipe; once each."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            self.hooks.warn(message)
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the user stopped the job."""
+        if self.hooks.cancelled():
+            raise Cancelled("The job was cancelled.")
+
+    @contextmanager
+    def during(self, stage: Stage) -> Iterator[None]:
+        """Tell that a stage begins, and measure it."""
+        self.check()
+        self.stage = stage
+        self.hooks.emit(Step(stage=stage))
+        began = time.perf_counter()
+        yield
+        self.seconds[stage.value] = time.perf_counter() - began
+
+
+def execute(order: Order, studio: Studio, hooks: Hooks) -> Result:
+    """Carry out an order; raise an error of the tree, with the studio fit for the next order."""
+    began = time.perf_counter()
+    job = resolve(order, hooks)
+    try:
+        with PeakMemory() as memory, torch.inference_mode():
+            pictures = _paint(job, studio)
+    except (RuntimeError, MemoryError) as error:
+        found = _explained(error, job)
+        if found is None:
+            raise
+    else:
+        request = job.request
+        return Result(
+            pictures=pictures,
+            seconds={**job.seconds, "total": time.perf_counter() - began},
+            nfe=_evaluations(request),
+            precision=job.place.precision,
+            plan=_plan(job.place),
+            peak_memory=memory.gib,
+            warnings=tuple(job.warnings),
+        )
+    # Out of the handler, so that the frames of the failure, and their tensors, are gone.
+    studio.forget()
+    raise found
+
+
+def resolve(order: Order, hooks: Hooks) -> Job:
+    """Decide everything that can be decided before a weight is read."""
+    asked = order.request
+    if asked.sampler not in SAMPLERS:
+        raise BadRequest(
+            f"The sampler {asked.sampler!r:.40} is not known.",
+            f"Choose one of {', '.join(SAMPLERS)}.",
+        )
+    machine = hardware()
+    device = choose_device(asked.device, machine)
+    place = Place(device=device, precision=choose_precision(asked.precision, device, machine))
+    checkpoint = find_model(asked.model)
+    request = complete(asked, checkpoint, secrets.randbelow(DRAWN_SEEDS))
+    job = Job(order=order, hooks=hooks, request=request, checkpoint=checkpoint, place=place)
+    for notice in notices(request, checkpoint.variant):
+        job.warn(notice)
+    return job
+
+
+def _paint(job: Job, studio: Studio) -> tuple[Picture, ...]:
+    with job.during(Stage.LOADING):
+        model = studio.model(job.checkpoint, job.place, job.check)
+    with job.during(Stage.ENCODING):
+        conditions = _encode(job, model)
+    with job.during(Stage.DENOISING):
+        latents = _denoise(job, model, conditions)
+    with job.during(Stage.DECODING):
+        pictures = [_decode(job, model, latents, index) for index in range(len(latents))]
+    with job.during(Stage.SAVING):
+        return _save(job, pictures, latents)
+
+
+def _encode(job: Job, model: Model) -> Conditions:
+    """Return the captions of one picture; without guidance the negative prompt is not read."""
+    request = job.request
+    positive = caption(model, request.prompt, job.warn)
+    job.check()
+    negative = (caption(model, request.negative, job.warn),) if request.guidance_scale else ()
+    return Conditions(positive=(positive,), negative=negative)
+
+
+def _denoise(job: Job, model: Model, conditions: Conditions) -> Tensor:
+    """Return the clean latents of all pictures, [N, 16, h, w] float32 on the CPU."""
+    request = job.request
+    width, height = request.width or 0, request.height or 0
+    start = noise(request.seed or 0, request.count, width, height)
+    parts = start.split(batches(request.count, width, height))
+    sigmas, guidance = _schedule(request), _guidance(request)
+    total = len(parts) * (len(sigmas) - 1)
+    watch = Watch(job.hooks.emit, job.check, model.preview, job.place.precision, total)
+    done = []
+    with watch:
+        for part in parts:
+            many = Conditions(
+                positive=[*conditions.positive] * len(part),
+                negative=[*conditions.negative] * len(part),
+            )
+            size = (part.shape[-2], part.shape[-1])
+            denoiser = Denoiser(model.transformer, many, guidance, sigmas, size)
+            sampler = SAMPLERS[request.sampler]
+            clean = denoise(denoiser, part.to(job.place.device), sigmas, sampler, watch.after_step)
+            done.append(clean.cpu())
+    return torch.cat(done)
+
+
+def _decode(job: Job, model: Model, latents: Tensor, index: int) -> Tensor:
+    """Decode picture `index` of latents [N, 16, h, w] to [H, W, 3] uint8."""
+    count, width, height = len(latents), job.request.width or 0, job.request.height or 0
+    job.hooks.emit(Step(stage=Stage.DECODING, step=index, total=count))
+    strips = Strips(strip_rows(width, height), on_strip=job.check)
+    one = latents[index : index + 1].to(job.place.device, job.place.side_dtype)
+    decoded = model.vae.decode(one, strips)
+    if not decoded.isfinite().all():
+        raise NumericalError(
+            f"Decoding the picture in {job.place.precision} gave numbers that are no picture "
+            "(NaN or infinity).",
+            "Use --precision fp32; if that does not help, the model's files are damaged.",
+        )
+    picture = to_picture_range(decoded)[0].cpu()
+    _check_look(job, picture)
+    return picture
+
+
+def _check_look(job: Job, picture: Tensor) -> None:
+    """Refuse a black picture [H, W, 3] uint8, which is a failure in disguise; note an even one."""
+    mean, spread = picture.float().mean().item(), picture.float().std().item()
+    if mean < BLACK_MEAN and spread < FLAT_SPREAD:
+        raise NumericalError(
+            f"The model gave a black picture in {job.place.precision}.",
+            "Use --precision fp32; if that does not help, try another prompt or seed.",
+        )
+    if spread < FLAT_SPREAD:
+        job.warn("The picture is one even colour; more steps or another seed may help.")
+
+
+def _save(job: Job, pictures: list[Tensor], latents: Tensor) -> tuple[Picture, ...]:
+    """Write the pictures, each [H, W, 3] uint8, and the latents [N, 16, h, w] where wanted."""
+    output = job.order.output
+    recipes = [_recipe(job, index) for index in range(len(pictures))]
+    # All are encoded before the first is written: a cancelled job leaves no file.
+    files = [
+        encode_png(picture, write_text(recipe))
+        for picture, recipe in zip(pictures, recipes, strict=True)
+    ]
+    job.check()
+    make_folder(output.folder)
+    if output.latents is not None:
+        atomic_write(output.latents, save({"latents": latents.contiguous()}))
+    names = output.file_names(len(files)) or [picture_name(datetime.now()) for _ in files]
+    return tuple(
+        _written(output.folder.absolute() / name, file, recipe, job.request)
+        for name, file, recipe in zip(names, files, recipes, strict=True)
+    )
+
+
+def _written(path: Path, file: bytes, recipe: dict[str, object], request: Request) -> Picture:
+    atomic_write(path, file)
+    return Picture(path=path, recipe=recipe, width=request.width or 0, height=request.height or 0)
+
+
+def _recipe(job: Job, index: int) -> dict[str, object]:
+    own = job.request.with_values(seed=(job.request.seed or 0) + index, count=1)
+    return make_recipe(
+        own,
+        model_hash=job.checkpoint.digest,
+        precision=job.place.precision,
+        plan=_plan(job.place),
+        warnings=job.warnings,
+    )
+
+
+def _schedule(request: Request) -> Tensor:
+    """Return the sigmas [steps + 1] of a complete request."""
+    return schedule(request.steps or 1, request.shift or 1.0)
+
+
+def _guidance(request: Request) -> Guidance:
+    return Guidance(
+        scale=request.guidance_scale or 0.0,
+        normalization=request.cfg_normalization,
+        truncation=request.cfg_truncation,
+    )
+
+
+def _evaluations(request: Request) -> int:
+    """Count the model evaluations of one picture: two in a step with guidance."""
+    guidance = _guidance(request)
+    return sum(2 if guidance.active(float(sigma)) else 1 for sigma in _schedule(request)[:-1])
+
+
+def _plan(place: Place) -> str:
+    return f"whole model on {place.device}"
+
+
+def _explained(error: BaseException, job: Job) -> StudioError | None:
+    """Return what a failure of the machine means to the user; None if it is no such failure."""
+    request = job.request
+    what = f"{request.width} x {request.height}, {request.count} at once, {job.place.precision}"
+    if is_out_of_memory(error):
+        return OutOfMemory(
+            f"Memory of the device {job.place.device} ran out while {job.stage} ({what}).",
+            "Choose a smaller size or fewer pictures, or close other programs.",
+        )
+    if is_device_lost(error):
+        return WorkerLost(
+            f"The graphics card failed while {job.stage}: {str(error).splitlines()[0]:.200}.",
+            "The painting process is started again; if it goes on, restart the computer.",
+        )
+    return None

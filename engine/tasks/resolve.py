@@ -1,0 +1,158 @@
+"""Decisions, made before any weight is read: pure functions of the request and the machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.checkpoints.folder import Checkpoint, open_folder
+from engine.errors import BadRequest, NotFound
+from engine.memory.hardware import Hardware
+from engine.request import MAX_SEED, Device, Precision, Request
+from engine.variants import VARIANTS, Variant, by_name
+
+MIN_BF16_CAPABILITY = 8
+"""Major compute capability from which an NVIDIA card computes in bfloat16 (Ampere)."""
+
+BATCH_PIXELS = 2048 * 2048
+"""Pixels that are denoised together at most; more pictures go one batch after another."""
+
+STRIP_PIXELS = 512 * 512
+"""Pixels that the autoencoder computes in one piece at most."""
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(?::(\d{1,2}))?")
+
+
+def find_model(name: str) -> Checkpoint:
+    """Open the model of a variant's name or a folder's path; raise `NotFound`, `FileRejected`."""
+    known = {variant.name for variant in VARIANTS}
+    if name in known or not Path(name).exists():
+        return open_folder(_folder_of(by_name(name)))
+    return open_folder(Path(name))
+
+
+def _folder_of(variant: Variant) -> Path:
+    if variant.folder is None:
+        raise NotFound(
+            f"The weights of {variant.title} are not part of this program.",
+            "Give the folder they lie in: --model PATH.",
+        )
+    if not variant.folder.exists():
+        raise NotFound(
+            f"The weights of {variant.title} are missing: there is no folder {variant.folder}.",
+            "Get the program again, whole.",
+        )
+    return variant.folder
+
+
+def choose_device(wanted: str, hardware: Hardware) -> str:
+    """Return the device to compute on, as torch names it; raise `BadRequest` if it is not there."""
+    match = _DEVICE.fullmatch(wanted)
+    if match is None:
+        raise BadRequest(
+            f"The device {wanted!r:.40} is not known.", "Choose auto, cpu, cuda, cuda:N or mps."
+        )
+    if wanted == Device.AUTO:
+        return "cuda" if hardware.cuda else "mps" if hardware.mps else "cpu"
+    if wanted.startswith("cuda") and int(match[1] or 0) >= len(hardware.cuda):
+        raise BadRequest(
+            f"The device {wanted} is not there: torch finds {len(hardware.cuda)} CUDA cards.",
+            "Use --device auto.",
+        )
+    if wanted == Device.MPS and not hardware.mps:
+        raise BadRequest("The device mps is not there: this is no Mac with an Apple GPU.")
+    return wanted
+
+
+def choose_precision(wanted: Precision, device: str, hardware: Hardware) -> Precision:
+    """Return the number type of the weights on `device`."""
+    if wanted is not Precision.AUTO:
+        return wanted
+    if not device.startswith("cuda"):
+        return Precision.FP32
+    card = int(device.partition(":")[2] or 0)
+    fits = hardware.cuda[card][0] >= MIN_BF16_CAPABILITY
+    return Precision.BF16 if fits else Precision.FP32
+
+
+def complete(request: Request, checkpoint: Checkpoint, drawn_seed: int) -> Request:
+    """Fill in every default: from the variant, the checkpoint, and `drawn_seed`."""
+    defaults = checkpoint.variant.defaults
+    seed = drawn_seed if request.seed is None else request.seed
+    if seed + request.count - 1 > MAX_SEED:
+        raise BadRequest(
+            f"The seed {seed} leaves no room for {request.count} pictures, seeded one by one.",
+            f"Use at most {MAX_SEED - request.count + 1}.",
+        )
+
+    def given(value: float | None, default: float) -> float:
+        return default if value is None else value
+
+    return request.with_values(
+        seed=seed,
+        steps=request.steps or defaults.steps,
+        guidance_scale=given(request.guidance_scale, defaults.guidance_scale),
+        shift=given(request.shift, checkpoint.shift),
+        width=request.width or defaults.width,
+        height=request.height or defaults.height,
+    )
+
+
+def notices(request: Request, variant: Variant) -> Iterator[str]:
+    """Yield what the user should know about a complete request: what is ignored or unusual."""
+    yield from _without_effect(request, variant)
+    yield from _unusual(request, variant)
+    unknown = variant.unknown_words(request.prompt)
+    if unknown:
+        yield f"{variant.title} never saw these words and cannot follow them: {', '.join(unknown)}."
+
+
+def _without_effect(request: Request, variant: Variant) -> Iterator[str]:
+    if request.guidance_scale:
+        return
+    reasons = {ignored.control: ignored.reason for ignored in variant.ignores}
+    moved = {
+        "negative": request.negative != "",
+        "cfg_normalization": request.cfg_normalization > 0,
+        "cfg_truncation": request.cfg_truncation < 1,
+    }
+    for control, is_moved in moved.items():
+        if is_moved:
+            reason = reasons.get(control, "Guidance is 0.")
+            yield f"{control} is ignored. {reason}"
+
+
+def _unusual(request: Request, variant: Variant) -> Iterator[str]:
+    limits, title = variant.limits, variant.title
+    width, height, steps = request.width or 0, request.height or 0, request.steps or 0
+    guidance = request.guidance_scale or 0.0
+    sides, pixels = limits.sides, limits.pixels
+    fits = all(sides[0] <= side <= sides[1] for side in (width, height))
+    if not fits or not pixels[0] <= width * height <= pixels[1]:
+        yield (
+            f"{width} x {height} is outside the sizes {title} was trained on "
+            f"(sides {sides[0]} to {sides[1]}, about {variant.defaults.width} x "
+            f"{variant.defaults.height} in all); the picture may fall apart."
+        )
+    if not limits.steps[0] <= steps <= limits.steps[1]:
+        yield f"{title} works best with {limits.steps[0]} to {limits.steps[1]} steps, not {steps}."
+    low, high = limits.guidance_scale
+    if guidance > 0 and high == 0:
+        yield (
+            f"{title} was made to paint without guidance; at guidance {guidance:g} it takes twice "
+            "as long and usually gets worse."
+        )
+    elif not low <= guidance <= high:
+        yield f"{title} works best with guidance {low:g} to {high:g}, not {guidance:g}."
+
+
+def batches(count: int, width: int, height: int) -> list[int]:
+    """Return how many pictures are denoised together, batch by batch."""
+    largest = max(1, BATCH_PIXELS // (width * height))
+    return [min(largest, count - done) for done in range(0, count, largest)]
+
+
+def strip_rows(width: int, height: int) -> int | None:
+    """Return the rows of a strip of the autoencoder's maps; None: in one piece."""
+    return None if width * height <= STRIP_PIXELS else max(16, STRIP_PIXELS // width)

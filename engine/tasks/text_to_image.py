@@ -1,0 +1,53 @@
+"""Text to image: prompts become captions, and a seed becomes the noise a picture starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from engine.errors import NumericalError
+from engine.memory.studio import Model
+from engine.model.config import LATENT_CHANNELS, LATENT_SCALE
+
+TEMPLATE = ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
+MAX_TOKENS = 512
+
+
+@torch.inference_mode()
+def caption(model: Model, prompt: str, warn: Callable[[str], None]) -> Tensor:
+    """Return refined caption tokens [P, D] of a prompt, in the transformer's number type.
+
+    Read at most once per model and prompt. The text is encoded without padding, for what stands
+    right of a token cannot change it. Prompts beyond 512 tokens are cut, as the reference does.
+    """
+    known = model.recall(prompt)
+    # Counted again for a known prompt: the warning belongs to every job.
+    tokens = model.tokenizer.encode(prompt.join(TEMPLATE)).ids
+    if len(tokens) > MAX_TOKENS:
+        warn(f"The prompt has {len(tokens)} tokens; only the first {MAX_TOKENS} are read.")
+    if known is not None:
+        return known
+    ids = torch.tensor([tokens[:MAX_TOKENS]], device=model.place.device)
+    features = model.text_encoder(ids).to(model.place.dtype)
+    refined: Tensor = model.transformer.refine_caption(features)[0]
+    if not refined.isfinite().all():
+        raise NumericalError(
+            f"Reading the prompt in {model.place.precision} gave numbers that are not finite.",
+            "Use --precision fp32; if that does not help, the model's files are damaged.",
+        )
+    model.remember(prompt, refined)
+    return refined
+
+
+def noise(seed: int, count: int, width: int, height: int) -> Tensor:
+    """Return the noise of pictures of `width` x `height` pixels, [count, 16, h, w] float32.
+
+    Picture i is drawn on the CPU from `seed + i` alone, so that it is the same on every device and
+    in every batch.
+    """
+    shape = (1, LATENT_CHANNELS, height // LATENT_SCALE, width // LATENT_SCALE)
+    generators = (torch.Generator().manual_seed(seed + i) for i in range(count))
+    draws = [torch.randn(shape, generator=g, dtype=torch.float32) for g in generators]
+    return torch.cat(draws)
