@@ -1,0 +1,78 @@
+"""Writes the trained Demo models into the repository: `python -m engine.demo.publish`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from engine.checkpoints.export import Networks, save_folder
+from engine.demo.captions import vocabulary
+from engine.demo.drawing import draw
+from engine.demo.recipe import SHIFT, SIZES
+from engine.demo.scenes import FULL, sample_scene
+from engine.demo.train import TOKENIZER, WORKING_FOLDER, checkpoint_file, trained_vae
+from engine.demo.train_flow import Painter
+from engine.demo.trainer import averages
+from engine.images.preview import fit_projection
+from engine.memory.studio import PREVIEW_FILE
+from engine.model.vae import Vae
+from engine.storage import atomic_write
+from engine.variants.demo import VOCABULARY_FILE, WEIGHTS
+
+log = logging.getLogger(__name__)
+
+PREVIEW_PICTURES = 256
+
+
+def publish(folder: Path, part: str) -> Path:
+    """Write the model folder of one trained part, `base` or `turbo`; return it."""
+    painter = Painter()
+    painter.load_state_dict({**painter.state_dict(), **averages(checkpoint_file(folder, part))})
+    vae = trained_vae(folder)
+    target = WEIGHTS / f"demo-{part}"
+    networks = Networks(
+        transformer=painter.transformer,
+        vae=vae,
+        text_encoder=painter.text_encoder,
+        tokenizer=folder / TOKENIZER,
+        shift=SHIFT,
+        variant=target.name,
+    )
+    save_folder(target, networks)
+    projection = target / PREVIEW_FILE
+    atomic_write(projection, save({"projection": _projection(vae)}))
+    projection.chmod(0o644)
+    return target
+
+
+@torch.no_grad()
+def _projection(vae: Vae) -> torch.Tensor:
+    """Fit the preview of `vae` to drawn pictures; returns [17, 3]."""
+    rng = random.Random(PREVIEW_PICTURES)  # noqa: S311
+    width, height = SIZES[0]
+    drawn = [draw(sample_scene(rng, FULL), width, height, rng) for _ in range(PREVIEW_PICTURES)]
+    pictures = torch.stack(drawn).float() / 127.5 - 1
+    latents = torch.cat([vae.encode(part) for part in pictures.split(16)])
+    return fit_projection(latents, pictures)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m engine.demo.publish", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=WORKING_FOLDER, help="working folder")
+    folder = parser.parse_args().folder
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for part in ("base", "turbo"):
+        if checkpoint_file(folder, part).exists():
+            log.info("wrote %s", publish(folder, part))
+    words = "\n".join(sorted(vocabulary())) + "\n"
+    atomic_write(VOCABULARY_FILE, words.encode())
+
+
+if __name__ == "__main__":
+    main()
