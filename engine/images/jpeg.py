@@ -50,8 +50,13 @@ def read_jpeg(stream: BinaryIO) -> Container:
 def _segments(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield mark and body of each segment up to the first scan's header, that one included."""
     stream.seek(len(START))
+    head = b""
     for _ in range(MAX_SEGMENTS):
-        head = stream.read(4)
+        head += stream.read(4 - len(head))
+        if head.startswith(b"\xff\xff"):
+            # FF may be repeated before a mark.
+            head = head[1:]
+            continue
         if len(head) < 4:
             raise damaged("JPEG", "it is cut off before the picture")
         fill, mark, length = struct.unpack(">BBH", head)
@@ -61,6 +66,7 @@ def _segments(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         yield mark, body
         if mark == _SCAN:
             return
+        head = b""
     raise damaged("JPEG", f"it has more than {MAX_SEGMENTS} segments")
 
 

@@ -28,7 +28,6 @@ MAX_RECIPE_BYTES = 2 * 12 * MAX_PROMPT_CHARACTERS + 100_000
 _KEYWORD = RECIPE.encode() + b"\0"
 _TEXT_KINDS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _NOT_RESTORED = frozenset({"device"})
-_TEXTS = frozenset({"prompt", "negative", "model", "sampler", "precision"})
 # A folder path from a root, a drive or a share, up to its last separator.
 _FOLDERS = re.compile(r"(?<![\w./\\:])(?:[A-Za-z]:)?[\\/]{1,2}(?:[^\s\\/'\"][^\n\\/'\"]*[\\/])+")
 
@@ -93,9 +92,9 @@ def request_from_recipe(recipe: dict[str, object]) -> tuple[Request, tuple[str, 
     if "prompt" not in values:
         notes.append("The recipe holds no prompt.")
     request = Request(prompt="")
-    known = set(request.to_json())
+    defaults = request.to_json()
     for name, value in values.items():
-        if name not in known:
+        if name not in defaults:
             notes.append(f"The recipe's {name!r:.80} is not known here and left out.")
         elif name not in _NOT_RESTORED:
             request, problem = _take(request, name, value)
@@ -105,11 +104,14 @@ def request_from_recipe(recipe: dict[str, object]) -> tuple[Request, tuple[str, 
 
 def _take(request: Request, name: str, value: object) -> tuple[Request, list[str]]:
     """Return the request with one value more, or unchanged with the reason."""
-    if name in _TEXTS and not isinstance(value, str):
-        return request, [f"The recipe's {name} is {value!r:.80}, not text; left out."]
+    default = getattr(request, name)
+    if (isinstance(default, str) and not isinstance(value, str)) or (
+        value is None and default is not None
+    ):
+        return request, [f"The recipe's {name} is {value!r:.80} and left out."]
     # A path of another machine: opening one can even reach over the network.
     if name == "model" and value != _last_name(str(value)):
-        return request, [f"The recipe's model {value!r:.80} is a path; left out."]
+        return request, [f"The recipe's model {value!r:.80} is a path and left out."]
     changed: dict[str, Any] = {**request.to_json(), name: value}
     try:
         return Request.from_json(changed), []

@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from engine.errors import FileRejected
 from engine.images import jpeg, png
@@ -46,6 +46,8 @@ def open_picture(source: Path | bytes) -> Image.Image:
         container = _read_container(stream)
     try:
         picture = _decode(container)
+    except UnidentifiedImageError as error:
+        raise damaged(container.kind, "no decoder takes it") from error
     except _DECODING as error:
         raise damaged(container.kind, f"{error!s:.200}") from error
     turn = _TURNS.get(_orientation(container.exif))
