@@ -28,7 +28,7 @@ from engine.events import Picture, Result, Stage
 from engine.images.metadata import make_recipe, write_text
 from engine.images.save import encode_png
 from engine.jobs.order import Hooks, Order, Step
-from engine.memory.probe import PeakMemory, hardware
+from engine.memory.probe import PeakMemory, hardware, limit
 from engine.memory.shortage import is_device_lost, is_out_of_memory
 from engine.memory.studio import Model, Place, Studio
 from engine.model.vae import to_picture_range
@@ -131,6 +131,8 @@ def resolve(order: Order, hooks: Hooks) -> Job:
     checkpoint = find_model(asked.model)
     request = complete(asked, checkpoint, secrets.randbelow(DRAWN_SEEDS))
     job = Job(order=order, hooks=hooks, request=request, checkpoint=checkpoint, place=place)
+    if not limit(device, order.vram_gb):
+        job.warn(f"A limit of {order.vram_gb:g} GB has no effect on the device {device}.")
     for notice in notices(request, checkpoint.variant):
         job.warn(notice)
     return job

@@ -26,6 +26,7 @@ from engine.errors import (
     BugError,
     Cancelled,
     ErrorReport,
+    NotFound,
     StudioError,
     WorkerLost,
     from_report,
@@ -39,7 +40,7 @@ from engine.request import Device, Precision, Request
 from engine.settings import Settings
 from engine.storage import project_root
 from engine.tasks.resolve import find_model
-from engine.variants import VARIANTS, Variant
+from engine.variants import VARIANTS, Variant, by_name
 
 GRACE_SECONDS = 3.0
 """How long a worker may take to end on its own."""
@@ -215,10 +216,10 @@ class Engine:
 
     def model(self, name_or_path: str) -> Variant:
         """Return the variant of a name or of a model folder; raise `NotFound`, `FileRejected`."""
-        for variant in VARIANTS:
-            if variant.name == name_or_path:
-                return variant
-        return find_model(name_or_path).variant
+        try:
+            return by_name(name_or_path)
+        except NotFound:
+            return find_model(name_or_path).variant
 
     def close(self) -> None:
         """End all jobs and the worker; may be called twice."""

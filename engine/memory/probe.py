@@ -40,6 +40,19 @@ def describe(device: str) -> WorkerState:
     return WorkerState(device=name, memory=memory)
 
 
+def limit(device: str, vram_gb: float | None) -> bool:
+    """Hold this process to `vram_gb` GB of a CUDA card, None = all; False where that has no effect.
+
+    torch raises its out-of-memory error at the limit.
+    """
+    if not device.startswith("cuda"):
+        return vram_gb is None
+    total = torch.cuda.mem_get_info(torch.device(device))[1]
+    share = 1.0 if vram_gb is None else min(1.0, vram_gb * GIB / total)
+    torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
+    return True
+
+
 def anonymous_gib() -> float:
     """Return the GiB of anonymous and shared pages of this process.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from engine.checkpoints.folder import Checkpoint, open_folder
 from engine.errors import BadRequest, NotFound
 from engine.memory.hardware import Hardware
 from engine.request import MAX_SEED, Device, Precision, Request
-from engine.variants import VARIANTS, Variant, by_name
+from engine.variants import SHORT_NAMES, VARIANTS, Variant, by_name
 
 MIN_BF16_CAPABILITY = 8
 """Major compute capability from which an NVIDIA card computes in bfloat16 (Ampere)."""
@@ -26,10 +27,17 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(?::(\d{1,2}))?")
 
 def find_model(name: str) -> Checkpoint:
     """Open the model of a variant's name or a folder's path; raise `NotFound`, `FileRejected`."""
-    known = {variant.name for variant in VARIANTS}
-    if name in known or not Path(name).exists():
-        return open_folder(_folder_of(by_name(name)))
-    return open_folder(Path(name))
+    return open_folder(model_path(name))
+
+
+def model_path(name: str) -> Path:
+    """Return where the model of a variant's name or a path lies; raise `NotFound`.
+
+    Names go first: a folder called turbo is given as ./turbo.
+    """
+    known = {*SHORT_NAMES, *(variant.name for variant in VARIANTS)}
+    is_path = name not in known and os.path.lexists(name)
+    return Path(name) if is_path else _folder_of(by_name(name))
 
 
 def _folder_of(variant: Variant) -> Path:

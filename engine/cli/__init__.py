@@ -1,0 +1,96 @@
+"""The commands of app.py: `main` reads the command line and answers with an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import FrameType
+
+from engine import log
+from engine import settings as settings_file
+from engine.cli.options import PageOptions, page_options, page_settings, parse
+from engine.cli.terminal import complain, say, warn
+from engine.errors import Cancelled, DiskError, StudioError, report
+from engine.service import Engine
+from engine.settings import Settings
+
+LOG_FOLDER = "logs"
+
+OpenPage = Callable[[Engine, PageOptions], None]
+"""Serves the page until the user ends the program."""
+
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str], open_page: OpenPage) -> int:
+    """Carry out a command line and return its exit code.
+
+    0 done, 2 the input or the machine is at fault, 1 our bug, 130 cancelled; all but 0 after one
+    line on standard error that begins with `error: `.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _run(parse(arguments), open_page)
+    except StudioError as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        return _fail(Cancelled("The command was cancelled."))
+    except Exception as error:
+        _log.exception("unforeseen")
+        raise SystemExit(_fail(error)) from error
+
+
+def _run(options: argparse.Namespace, open_page: OpenPage) -> int:
+    """Carry out a command; each brings in only what it needs."""
+    if options.command is None:
+        return _page(options, open_page)
+    with suppress(DiskError):
+        # A command works without its log, too.
+        log.set_up(Settings().data_dir / LOG_FOLDER, verbose=False)
+    match options.command, getattr(options, "action", None):
+        case "generate", _:
+            from engine.cli.generate import generate
+
+            return generate(options)
+        case "models", "list":
+            from engine.cli.models import list_models
+
+            return list_models(options)
+        case "models", _:
+            from engine.cli.models import show_model
+
+            return show_model(options)
+        case "bench", _:
+            from engine.cli.bench import bench
+
+            return bench(options)
+        case _:
+            from engine.cli.doctor import doctor
+
+            return doctor()
+
+
+def _page(options: argparse.Namespace, open_page: OpenPage) -> int:
+    """Open the page and keep it open until Ctrl-C or SIGTERM, its regular end."""
+    data_dir = options.page_data_dir or Settings().data_dir
+    settings, notices = settings_file.load(data_dir.absolute())
+    log.set_up(settings.data_dir / LOG_FOLDER, verbose=False)
+    for notice in notices:
+        warn(notice)
+    with Engine(page_settings(options, settings)) as engine, suppress(KeyboardInterrupt):
+        open_page(engine, page_options(options))
+    say("The page is closed.")
+    return 0
+
+
+def _fail(error: Exception) -> int:
+    found = report(error)
+    complain(found)
+    return found.exit_code
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,95 @@
+"""`app.py generate`: paints pictures from words."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from engine.cli.options import request_of
+from engine.cli.terminal import progress, say, warn
+from engine.errors import BadRequest, Cancelled, NotFound, from_report
+from engine.events import Done, Failed, JobEvent, Picture, Progress, Result, Warned
+from engine.jobs.order import Output
+from engine.service import Engine
+from engine.settings import Settings
+
+
+def generate(options: argparse.Namespace) -> int:
+    """Paint what the options ask for and say where the pictures lie."""
+    request = request_of(options)
+    settings = replace(Settings(), vram_gb=options.vram)
+    output = _output(options, settings)
+    with Engine(settings) as engine:
+        result = _follow(engine, engine.submit(request, output))
+    for picture in result.pictures:
+        say(_as_json(picture, result) if options.json else str(picture.path))
+    return 0
+
+
+def _output(options: argparse.Namespace, settings: Settings) -> Output:
+    """Return where the pictures go; raise before anything is painted if they cannot go there."""
+    latents: Path | None = options.save_latents
+    if latents is not None:
+        _check_file(latents, ".safetensors", "--save-latents")
+    out: Path | None = options.out
+    if out is None:
+        return Output(folder=settings.output_folder, latents=latents)
+    _check_file(out, ".png", "-o")
+    return Output(folder=out.parent, name=out.name, latents=latents)
+
+
+def _check_file(path: Path, suffix: str, option: str) -> None:
+    if path.suffix.lower() != suffix:
+        raise BadRequest(
+            f"{option} {str(path)!r:.200} does not end in {suffix}.", f"Name it NAME{suffix}."
+        )
+    if not path.parent.is_dir():
+        raise NotFound(f"The folder {path.parent} of {option} does not exist.", "Create it.")
+    if path.is_dir():
+        raise BadRequest(f"{option} {path} is a folder.", "Give the name of a file.")
+
+
+def _follow(engine: Engine, job: str) -> Result:
+    """Tell what a job tells until it ends; return its result or raise its error."""
+    for event in engine.events(job):
+        match event:
+            case Warned(message=message):
+                warn(message)
+            case Progress():
+                progress(_in_words(event))
+            case Done(result=result):
+                progress("")
+                return result
+            case Failed(error=error):
+                raise from_report(error)
+            case JobEvent():
+                pass
+    raise Cancelled("The job was cancelled.")
+
+
+def _in_words(event: Progress) -> str:
+    count = f" {event.step} of {event.total}" if event.total else ""
+    left = f", {event.eta:.0f} s left" if event.eta else ""
+    return f"{event.stage}{count}{left}"
+
+
+def _as_json(picture: Picture, result: Result) -> str:
+    request = picture.recipe["request"]
+    if not isinstance(request, dict):
+        raise TypeError("a recipe holds its request")
+    return json.dumps(
+        {
+            "path": str(picture.path),
+            "seed": request["seed"],
+            "model": request["model"],
+            "precision": result.precision,
+            "steps": request["steps"],
+            "nfe": result.nfe,
+            "seconds": {stage: round(value, 4) for stage, value in result.seconds.items()},
+            "peak_memory": round(result.peak_memory, 3),
+            "plan": result.plan,
+            "warnings": result.warnings,
+        }
+    )

@@ -1,0 +1,204 @@
+"""The options of every command, declared once."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from engine.errors import BadRequest
+from engine.request import Precision, Request
+from engine.settings import Settings
+
+_SIZE = re.compile(r"(\d{1,6})[xX×](\d{1,6})")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `BadRequest` instead of leaving the program."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `BadRequest` for arguments that cannot be."""
+        raise BadRequest(f"{message[:1].upper()}{message[1:]}.", f"See {self.prog} --help.")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of a command line; `command` is None for the page.
+
+    Raise `BadRequest` naming what is wrong; leave the program only to answer --help.
+    """
+    parser = Parser(
+        prog="app.py",
+        description="Atelier Z paints pictures from words. Without a command it opens its page.",
+        allow_abbrev=False,
+    )
+    page = _add_page_options(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_generate(commands)
+    _add_models(commands)
+    _add_bench(commands)
+    commands.add_parser(
+        "doctor",
+        help="what this machine is, what was chosen for it and why, and a proof that it works",
+        allow_abbrev=False,
+    )
+    options = parser.parse_args(arguments)
+    misplaced = [a for a in page if getattr(options, a.dest) != a.default]
+    if options.command is not None and misplaced:
+        name = misplaced[0].option_strings[0]
+        raise BadRequest(
+            f"The option {name} before {options.command} belongs to the page.",
+            f"Give options after the command; see app.py {options.command} --help.",
+        )
+    return options
+
+
+def _add_page_options(parser: Parser) -> list[argparse.Action]:
+    """Add the page's options; their names inside differ from those of the commands."""
+    group = parser.add_argument_group("the page")
+
+    def add(name: str, dest: str, **rest: object) -> argparse.Action:
+        return group.add_argument(name, dest=f"page_{dest}", **rest)  # type: ignore[arg-type]
+
+    return [
+        add("--host", "host", metavar="H", default="127.0.0.1", help="address to listen at"),
+        add("--port", "port", metavar="P", type=_port, help="port to listen at"),
+        add("--share", "share", action="store_true", help="open a guest page for others"),
+        add("--password", "password", metavar="P", help="password of the shared page"),
+        add("--no-browser", "quiet", action="store_true", help="do not open a browser"),
+        add("--vram", "vram", metavar="GB", type=float, help="memory of the card to use"),
+        add("--device", "device", metavar="D", help="auto, cpu, cuda, cuda:N or mps"),
+        add("--data-dir", "data_dir", metavar="DIR", type=Path, help="folder for settings, logs"),
+    ]
+
+
+def _add_generate(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser("generate", help="paint pictures from words", allow_abbrev=False)
+    parser.add_argument("prompt", metavar="PROMPT", help="what to paint")
+    parser.add_argument(
+        "-o", dest="out", metavar="OUT.png", type=Path,
+        help="file to write; of several: OUT-1.png ... (default: a fresh name in outputs)",
+    )  # fmt: skip
+    _add_painting_options(parser)
+
+
+def _add_painting_options(parser: Parser) -> None:
+    """Add what every painting command takes."""
+    default = Request(prompt="")
+    add = parser.add_argument
+    add("--model", metavar="NAME-or-PATH", default=default.model, help=f"default {default.model}")
+    add("--negative", metavar="TEXT", default="", help="what not to paint; needs guidance")
+    add("--seed", metavar="N", type=int, help="of the noise; picture i has seed + i")
+    add("--steps", metavar="N", type=int, help="evaluations of the model")
+    add("--guidance", metavar="G", type=float, help="how strongly to follow the prompt, 0 = off")
+    add("--shift", metavar="S", type=float, help="of the noise schedule")
+    add("--sampler", metavar="NAME", default=default.sampler, help=f"default {default.sampler}")
+    add("--size", metavar="WxH", type=_size, default=(None, None), help="in pixels")
+    add("--count", metavar="N", type=int, default=1, help="number of pictures")
+    add("--cfg-normalization", metavar="X", type=float, default=0.0, help="0 = off")
+    add("--cfg-truncation", metavar="T", type=float, default=1.0, help="1 = off")
+    add("--precision", metavar="P", type=_precision, default=Precision.AUTO,
+        help=", ".join(Precision))  # fmt: skip
+    add("--device", metavar="D", default=default.device, help="auto, cpu, cuda, cuda:N or mps")
+    add("--vram", metavar="GB", type=float, help="memory of the graphics card to use")
+    add("--save-latents", metavar="FILE.safetensors", type=Path, help="keep the latents too")
+    add("--json", action="store_true", help="print one line of JSON for each picture")
+
+
+def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser("models", help="the models there are", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="list the models", allow_abbrev=False)
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    info = actions.add_parser("info", help="say what a model is", allow_abbrev=False)
+    info.add_argument("model", metavar="NAME-or-PATH", help="a model of the list, or a path")
+    info.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser("bench", help="measure how fast it paints", allow_abbrev=False)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", metavar="NAME-or-PATH", help="default demo-turbo")
+    which.add_argument(
+        "--random-weights", metavar="SIZE", choices=("demo", "full"),
+        help="demo or full: a model of this size, filled at random",
+    )  # fmt: skip
+    parser.add_argument(
+        "--against", metavar="NAME", choices=("diffusers",), help="diffusers: compare with it"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to a file")
+
+
+def request_of(options: argparse.Namespace) -> Request:
+    """Return the request of a painting command; raise `BadRequest`."""
+    width, height = options.size
+    return Request(
+        prompt=options.prompt,
+        negative=options.negative,
+        model=options.model,
+        seed=options.seed,
+        steps=options.steps,
+        guidance_scale=options.guidance,
+        shift=options.shift,
+        sampler=options.sampler,
+        width=width,
+        height=height,
+        count=options.count,
+        cfg_normalization=options.cfg_normalization,
+        cfg_truncation=options.cfg_truncation,
+        precision=options.precision,
+        device=options.device,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageOptions:
+    """How the page is to be opened."""
+
+    host: str
+    port: int | None
+    share: bool
+    password: str | None
+    browser: bool
+
+
+def page_options(options: argparse.Namespace) -> PageOptions:
+    """Return the page's options."""
+    return PageOptions(
+        host=options.page_host,
+        port=options.page_port,
+        share=options.page_share,
+        password=options.page_password,
+        browser=not options.page_quiet,
+    )
+
+
+def page_settings(options: argparse.Namespace, settings: Settings) -> Settings:
+    """Return the user's settings with what the command line says instead."""
+    changes: dict[str, Any] = {}
+    if options.page_vram is not None:
+        changes["vram_gb"] = options.page_vram
+    if options.page_device is not None:
+        changes["device"] = options.page_device
+    return replace(settings, **changes)
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no size such as 1024x768")
+    return int(match[1]), int(match[2])
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no port from 1 to 65535")
+    return int(text)
+
+
+def _precision(text: str) -> Precision:
+    if text not in set(Precision):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is none of {', '.join(Precision)}")
+    return Precision(text)

@@ -1,0 +1,72 @@
+"""Messages survive the way between the processes, and nothing else gets through."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine import errors, events
+from engine.jobs import wire
+from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
+from engine.request import Precision, Request
+
+REPORT = errors.report(errors.OutOfMemory("Too large.", "Use less."))
+RESULT = events.Result(
+    pictures=(
+        events.Picture(
+            path=Path("out") / "ä b.png",
+            recipe={"request": {"seed": 2**63 - 1, "note": None}, "warnings": ["x\ny"]},
+            width=64,
+            height=96,
+        ),
+    ),
+    seconds={"total": 1.5},
+    nfe=8,
+    precision="fp32",
+    plan="whole",
+    peak_memory=0.25,
+    warnings=("careful",),
+)
+MESSAGES = [
+    Order(
+        job="1",
+        request=Request(prompt="zwölf \ud800 \u2028 }{", precision=Precision.BF16, seed=3),
+        output=Output(folder=Path("a"), name="b.png", latents=Path("c")),
+        vram_gb=4.5,
+    ),
+    CancelOrder(job="1"),
+    WorkerState(device="CPU", memory="1 GiB"),
+    WorkerBroken(error=REPORT),
+    events.Started(job="1"),
+    events.Progress(job="1", stage=events.Stage.DECODING, step=1, total=2, preview=b"\xff\0\n"),
+    events.Warned(job="1", message="line\nbreak"),
+    events.Done(job="1", result=RESULT),
+    events.Failed(job="1", error=REPORT),
+    events.Cancelled(job="1"),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
+def test_every_message_arrives_as_it_was_sent(message):
+    line = wire.encode(message)
+    assert line.count(b"\n") == 1
+    assert wire.decode(line) == message
+
+
+def test_a_stage_arrives_as_a_stage():
+    arrived = wire.decode(wire.encode(events.Progress(job="1", stage=events.Stage.SAVING)))
+    assert arrived.stage is events.Stage.SAVING
+
+
+@pytest.mark.parametrize("message", [errors.BugError("x"), object(), float("nan")])
+def test_what_is_no_message_is_not_sent(message):
+    with pytest.raises((TypeError, ValueError)):
+        wire.encode(message)
+
+
+@pytest.mark.parametrize("kind", ["system", "Popen", "type", ""])
+def test_a_line_cannot_name_a_class_of_its_own(kind):
+    with pytest.raises(ValueError, match="is not known"):
+        wire.decode(json.dumps({wire.KIND: kind, "value": "x"}).encode())

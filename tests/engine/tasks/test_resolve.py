@@ -1,0 +1,167 @@
+"""Decisions, as tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.checkpoints.folder import open_folder
+from engine.errors import BadRequest, NotFound
+from engine.memory.hardware import Hardware
+from engine.request import MAX_SEED, Precision, Request
+from engine.tasks import resolve
+from engine.variants import by_name
+
+NOTHING = Hardware()
+AMPERE = Hardware(cuda=((8, 6),))
+TWO_CARDS = Hardware(cuda=((7, 5), (9, 0)))
+MAC = Hardware(mps=True)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hardware", "device"),
+    [
+        ("auto", NOTHING, "cpu"),
+        ("auto", AMPERE, "cuda"),
+        ("auto", MAC, "mps"),
+        ("cpu", AMPERE, "cpu"),
+        ("cuda", AMPERE, "cuda"),
+        ("cuda:1", TWO_CARDS, "cuda:1"),
+        ("mps", MAC, "mps"),
+    ],
+)
+def test_the_device_that_is_there_is_chosen(wanted, hardware, device):
+    assert resolve.choose_device(wanted, hardware) == device
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hardware"),
+    [("cuda", NOTHING), ("cuda:1", AMPERE), ("mps", NOTHING), ("tpu", AMPERE), ("cuda:x", AMPERE)],
+)
+def test_a_device_that_is_not_there_is_refused_by_name(wanted, hardware):
+    with pytest.raises(BadRequest, match=wanted):
+        resolve.choose_device(wanted, hardware)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "hardware", "precision"),
+    [
+        ("auto", "cpu", NOTHING, "fp32"),
+        ("auto", "mps", MAC, "fp32"),
+        ("auto", "cuda", AMPERE, "bf16"),
+        ("auto", "cuda", TWO_CARDS, "fp32"),
+        ("auto", "cuda:1", TWO_CARDS, "bf16"),
+        ("fp32", "cuda", AMPERE, "fp32"),
+        ("bf16", "cpu", NOTHING, "bf16"),
+        ("fp16", "cuda", AMPERE, "fp16"),
+    ],
+)
+def test_the_precision_follows_the_device_unless_it_is_given(wanted, device, hardware, precision):
+    assert resolve.choose_precision(Precision(wanted), device, hardware) == precision
+
+
+def test_what_the_request_leaves_open_comes_from_the_variant_and_the_checkpoint(other_model):
+    checkpoint = replace(open_folder(other_model), shift=4.5)
+    full = resolve.complete(Request(prompt="x"), checkpoint, drawn_seed=11)
+    assert (full.seed, full.steps, full.guidance_scale, full.shift) == (11, 30, 4.0, 4.5)
+    assert (full.width, full.height) == (1024, 1024)
+
+
+def test_what_the_request_says_stays(other_model):
+    asked = Request(
+        prompt="x", seed=0, steps=1, guidance_scale=0.0, shift=1.0, width=64, height=80
+    )
+    assert resolve.complete(asked, open_folder(other_model), drawn_seed=11) == asked
+
+
+def test_the_seed_of_the_last_picture_must_fit(tiny_model):
+    checkpoint = open_folder(tiny_model)
+    fits = Request(prompt="x", seed=MAX_SEED - 2, count=3)
+    assert resolve.complete(fits, checkpoint, 0).seed == MAX_SEED - 2
+    with pytest.raises(BadRequest, match="leaves no room for 3 pictures"):
+        resolve.complete(fits.with_values(seed=MAX_SEED - 1), checkpoint, 0)
+
+
+def notices(variant: str, **values: object) -> list[str]:
+    chosen = by_name(variant)
+    usual = {
+        "steps": chosen.defaults.steps,
+        "guidance_scale": chosen.defaults.guidance_scale,
+        "width": chosen.defaults.width,
+        "height": chosen.defaults.height,
+    }
+    return list(resolve.notices(Request(prompt="x", **{**usual, **values}), chosen))
+
+
+@pytest.mark.parametrize("variant", ["turbo", "base"])
+def test_a_usual_request_gives_no_notice(variant):
+    assert notices(variant) == []
+
+
+@pytest.mark.parametrize(
+    ("variant", "values", "says"),
+    [
+        ("turbo", {"negative": "blurry"}, "negative is ignored. A Turbo model"),
+        ("turbo", {"cfg_normalization": 1.0}, "cfg_normalization is ignored"),
+        ("turbo", {"cfg_truncation": 0.5}, "cfg_truncation is ignored"),
+        ("turbo", {"guidance_scale": 2.0}, "made to paint without guidance; at guidance 2"),
+        ("turbo", {"steps": 50}, "best with 4 to 12 steps, not 50"),
+        ("turbo", {"width": 64}, "64 x 1024 is outside the sizes"),
+        ("turbo", {"width": 4096, "height": 4096}, "4096 x 4096 is outside the sizes"),
+        ("base", {"guidance_scale": 9.0}, "best with guidance 3 to 5, not 9"),
+        ("base", {"guidance_scale": 1.0}, "best with guidance 3 to 5, not 1"),
+    ],
+)
+def test_what_is_ignored_or_unusual_is_said(variant, values, says):
+    (notice,) = notices(variant, **values)
+    assert says in notice
+
+
+def test_a_negative_prompt_without_guidance_is_ignored_on_any_model():
+    said = notices("base", negative="blurry", guidance_scale=0.0)
+    assert said[0] == "negative is ignored. Guidance is 0."
+
+
+@pytest.mark.parametrize(
+    ("count", "side", "split"),
+    [
+        (1, 8192, [1]),
+        (3, 1024, [3]),
+        (5, 1024, [4, 1]),
+        (9, 1024, [4, 4, 1]),
+        (2, 2048, [1, 1]),
+        (64, 128, [64]),
+    ],
+)
+def test_large_pictures_are_painted_in_smaller_batches(count, side, split):
+    assert resolve.batches(count, side, side) == split
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "rows"),
+    [(64, 64, None), (512, 512, None), (1024, 1024, 256), (8192, 2048, 32)],
+)
+def test_large_pictures_are_decoded_in_strips(width, height, rows):
+    assert resolve.strip_rows(width, height) == rows
+
+
+def test_a_model_is_found_by_path(tiny_model):
+    assert resolve.find_model(str(tiny_model)).path == tiny_model
+
+
+def test_a_model_without_weights_says_what_to_give():
+    with pytest.raises(NotFound, match="Give the folder they lie in: --model PATH"):
+        resolve.find_model("turbo")
+
+
+def test_a_model_that_is_neither_name_nor_path_lists_the_names():
+    with pytest.raises(NotFound, match="no model 'nonesuch'. Choose one of demo-turbo"):
+        resolve.find_model("nonesuch")
+
+
+def test_a_name_goes_before_a_folder_of_that_name(tmp_path, monkeypatch):
+    (tmp_path / "base").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotFound, match="not part of this program"):
+        resolve.find_model("base")
