@@ -116,7 +116,7 @@ def _take(request: Request, name: str, value: object) -> tuple[Request, list[str
     try:
         return Request.from_json(changed), []
     except BadRequest as error:
-        return request, [f"{error.message} The recipe's value is left out."]
+        return request, [f"{error.message:.200} The recipe's value is left out."]
 
 
 def _find_text(chunks: Iterable[png.Chunk]) -> bytes:

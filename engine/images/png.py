@@ -101,5 +101,18 @@ def _size(chunk: Chunk) -> tuple[int, int]:
 
 
 def _makes_pixels(chunk: Chunk) -> bool:
-    small_profile = chunk.kind == b"iCCP" and chunk.length <= MAX_PROFILE_BYTES
-    return chunk.kind in _KEPT or small_profile
+    return chunk.kind in _KEPT or (chunk.kind == b"iCCP" and _is_small_profile(chunk))
+
+
+def _is_small_profile(chunk: Chunk) -> bool:
+    """Say whether a colour profile unpacks within bounds; without one, colours are sRGB."""
+    if chunk.length > MAX_PROFILE_BYTES:
+        return False
+    # A name, a zero, the method of packing, and the packed profile.
+    packed = chunk.data().partition(b"\0")[2][1:]
+    unpacker = zlib.decompressobj()
+    try:
+        unpacker.decompress(packed, MAX_PROFILE_BYTES)
+    except zlib.error:
+        return False
+    return unpacker.eof

@@ -40,10 +40,10 @@ def test_a_plain_text_is_parsed(text, value):
     ids=lambda text: repr(text[:20]),
 )  # fmt: skip
 def test_a_hostile_text_is_refused_at_once(text):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(FileRejected, match=r"^The file "):
         _parse(text)
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 0.2
 
 
 def test_the_depth_counts_lists_and_objects():
