@@ -64,8 +64,17 @@ def rotate(x: Tensor, angles: Rotation) -> Tensor:
 
     Computed in float32 and cast back: in bfloat16 high positions would lose their phase.
     """
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack(
-        (even * angles.cos - odd * angles.sin, even * angles.sin + odd * angles.cos), dim=-1
-    )
+    pairs = x.float().unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling() or x.device.type == "mps":
+        turned = _turned_in_parts(pairs, angles)
+    else:
+        turn = torch.complex(angles.cos, angles.sin)
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * turn)
     return turned.flatten(-2).to(x.dtype)
+
+
+def _turned_in_parts(pairs: Tensor, angles: Rotation) -> Tensor:
+    """Rotate pairs [..., 2] without complex numbers, which the compiler cannot fuse."""
+    first, second = pairs.unbind(-1)
+    cos, sin = angles.cos, angles.sin
+    return torch.stack((first * cos - second * sin, first * sin + second * cos), dim=-1)
