@@ -81,8 +81,6 @@ def open_plain(path: Path) -> BinaryIO:
     except FileNotFoundError as error:
         raise NotFound(f"There is no file {path}.", "Check the name.") from error
     except (OSError, ValueError) as error:
-        if path.is_dir():
-            raise FileRejected(f"{path} is a folder.", "Give a file.") from error
         raise FileRejected(f"{path} cannot be read: {_reason(error)}.") from error
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")

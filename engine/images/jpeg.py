@@ -39,7 +39,10 @@ def read_jpeg(stream: BinaryIO) -> Container:
             exif = body.removeprefix(_EXIF)
         elif mark == _APP2:
             profile_bytes += len(body)
-        if _makes_pixels(mark, body) and profile_bytes <= MAX_PROFILE_BYTES:
+            if profile_bytes > MAX_PROFILE_BYTES:
+                # Without all its parts a profile is ignored: colours are sRGB.
+                continue
+        if _makes_pixels(mark, body):
             kept.append(struct.pack(">BBH", 0xFF, mark, len(body) + 2) + body)
     if size == (0, 0):
         raise damaged("JPEG", "it does not say its size")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import sys
@@ -81,10 +82,15 @@ def test_a_failing_disk_is_an_error_that_names_folder_and_bytes(
     assert (data_folder / "a.bin").read_bytes() == b"old"
 
 
-def _break(monkeypatch, place, error):
+def _raise(error):
     def fail(*_arguments, **_options):
         raise error
 
+    return fail
+
+
+def _break(monkeypatch, place, error):
+    fail = _raise(error)
     if place == "open":
         monkeypatch.setattr(Path, "open", fail)
     elif place == "fsync":
@@ -163,6 +169,31 @@ def test_bytes_up_to_the_limit_are_read(data_folder):
     assert read_bounded(data_folder / "a", 5) == b"12345"
     with pytest.raises(FileRejected, match="more than 4 bytes"):
         read_bounded(data_folder / "a", 4)
+
+
+def test_a_disk_that_fails_while_reading_is_an_error(data_folder, monkeypatch):
+    class Failing(io.BytesIO):
+        def read(self, *_size):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(storage, "open_plain", lambda _path: Failing())
+    with pytest.raises(FileRejected, match=os.strerror(errno.EIO)):
+        read_bounded(data_folder / "a", 5)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
+def test_a_file_without_permission_is_refused(data_folder):
+    (data_folder / "a").touch(mode=0)
+    with pytest.raises(FileRejected, match="cannot be read"):
+        open_plain(data_folder / "a")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows syncs no folders")
+def test_a_failing_sync_of_the_folder_is_an_error(data_folder, monkeypatch):
+    monkeypatch.setattr(storage, "_write_through", Path.write_bytes)
+    monkeypatch.setattr(os, "fsync", _raise(OSError(errno.EIO, "Input/output error")))
+    with pytest.raises(DiskError, match="Input/output error"):
+        atomic_write(data_folder / "a.bin", b"x")
 
 
 def test_a_missing_file_is_not_found(data_folder):

@@ -170,7 +170,9 @@ def test_a_profile_that_says_srgb_changes_no_byte(picture):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("profile", [b"x", bytes(200), b"acsp" * 90_000, "LAB"])
+@pytest.mark.parametrize(
+    "profile", [b"x", bytes(200), b"acsp" * 90_000, b"acsp" * 500_000, "LAB"], ids=range(5)
+)
 def test_a_useless_profile_does_not_cost_the_picture(kind, profile, picture):
     if profile == "LAB":
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
