@@ -52,4 +52,4 @@ def count_values(data: bytes) -> int:
 
 def label(path: Path) -> str:
     """Name a file by its folder and name: enough to find it, nothing about the machine."""
-    return "/".join(path.parts[-2:]).encode("utf-8", "replace").decode()
+    return "/".join(path.absolute().parts[-2:]).encode("utf-8", "replace").decode()

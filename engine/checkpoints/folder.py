@@ -28,6 +28,7 @@ from engine.checkpoints.keys import (
     spoken,
     text_encoder_dialect,
 )
+from engine.checkpoints.recognise import Role, recognise
 from engine.errors import FileRejected, NotFound
 from engine.model.config import TransformerConfig, VaeConfig
 from engine.variants import VARIANTS, Variant, by_name
@@ -40,6 +41,7 @@ NEEDED_FILES: Final = (
     TRANSFORMER_FILE, "text_encoder/config.json", "vae/config.json", SCHEDULER_FILE, TOKENIZER_FILE
 )  # fmt: skip
 TRANSFORMER_CLASS: Final = "ZImageTransformer2DModel"
+WEIGHTS_STEMS: Final = ("diffusion_pytorch_model", "model")
 VARIANT_KEY: Final = "variant"
 """Where a transformer file's metadata names its variant, as ours do."""
 
@@ -48,6 +50,7 @@ UNDISTILLED_SHIFT: Final = 5.0
 
 _MAX_INDEX_BYTES: Final = 8_000_000
 _MAX_INDEX_VALUES: Final = MAX_TENSORS + 100
+_ENDING: Final = re.compile(r"\.safetensors(\.index\.json)?$")
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_.\-]{1,200}\.safetensors")
 _SAMPLES: Final = 16
 _SAMPLE_BYTES: Final = 4096
@@ -104,9 +107,9 @@ def open_folder(path: Path) -> Checkpoint:
     """Look at a model folder; raise `NotFound` naming what is missing, or `FileRejected`."""
     _check_layout(path)
     parts = Parts(
-        transformer=_part(path / "transformer"),
-        vae=_part(path / "vae"),
-        text_encoder=_part(path / "text_encoder"),
+        transformer=_part(path / "transformer", Role.TRANSFORMER),
+        vae=_part(path / "vae", Role.VAE),
+        text_encoder=_part(path / "text_encoder", Role.TEXT_ENCODER),
     )
     transformer = transformer_config(
         _shapes(parts.transformer, TRANSFORMER_DIALECTS), _declared(path / "transformer")
@@ -160,12 +163,18 @@ def _check_class(path: Path, expected: str) -> None:
         )
 
 
-def _part(folder: Path) -> Part:
+def _part(folder: Path, role: Role) -> Part:
     """Read the headers of one network's files."""
     headers = tuple(read_header(path) for path in _weight_files(folder))
     names = [name for header in headers for name in header.tensors]
     if len(names) > len(set(names)):
         raise FileRejected(f"Files in {label(folder)} hold the same tensor twice.")
+    kind = recognise(names)
+    if kind.role is not role:
+        raise FileRejected(
+            f"{label(folder)} holds {kind.what}, not the {role} of Z-Image.",
+            "Choose a model of the Z-Image family.",
+        )
     digest = hashlib.sha256()
     for header in headers:
         digest.update(header.digest.encode())
@@ -174,23 +183,23 @@ def _part(folder: Path) -> Part:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """Return the files that hold a network's weights: those of the index, or the only one."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(_ENDINGS))
-    indexes = [name for name in names if name.endswith(_INDEX_ENDING)]
-    singles = [name for name in names if not name.endswith(_INDEX_ENDING)]
-    if len(singles) == 1 and not indexes:
-        return [folder / singles[0]]
-    if len(indexes) != 1:
+    """Return the files that hold a network's weights, as the reference library picks them."""
+    try:
+        names = {entry.name for entry in folder.iterdir() if _ENDING.search(entry.name)}
+    except OSError as error:
+        raise NotFound(f"{label(folder)} cannot be read: {error.strerror}.") from error
+    for stem in WEIGHTS_STEMS:
+        if f"{stem}.safetensors.index.json" in names:
+            return _indexed_files(folder / f"{stem}.safetensors.index.json")
+        if f"{stem}.safetensors" in names:
+            return [folder / f"{stem}.safetensors"]
+    if len(names) != 1:
         raise NotFound(
-            f"{label(folder)} holds {len(singles)} safetensors files and {len(indexes)} indexes; "
-            "one file, or one index with its parts, is expected.",
+            f"{label(folder)} holds {len(names)} safetensors files, none of them named "
+            f"{' or '.join(WEIGHTS_STEMS)}.",
             "Copy or download the whole folder again.",
         )
-    return _indexed_files(folder / indexes[0])
-
-
-_INDEX_ENDING: Final = ".safetensors.index.json"
-_ENDINGS: Final = (".safetensors", _INDEX_ENDING)
+    return [folder / names.pop()]
 
 
 def _indexed_files(index: Path) -> list[Path]:

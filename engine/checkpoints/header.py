@@ -29,6 +29,9 @@ MAX_WIDE_BYTES: Final = 4_000_000
 """Limit for headers with text beyond ASCII, which takes up to four bytes a character in memory."""
 
 _MAX_VALUES: Final = MAX_TENSORS * (MAX_RANK + 8)
+_MAX_COLONS: Final = 4 * MAX_TENSORS + 10_000
+"""Four names an entry, and some room for the metadata: counted before anything is parsed."""
+
 _LENGTH_BYTES: Final = 8
 _AGAIN: Final = "Download it again."
 
@@ -57,7 +60,8 @@ _SIGNATURES: Final = (
     (0, b"<", "a web page, not the file itself"),
     *((0, bytes((0x80, protocol)), "a Python pickle, which can run code") for protocol in range(6)),
 )
-_OLD_PICKLE_STARTS: Final = b"(c]}dlINFSVUXKJMLG\x88\x89)"
+_SIGNATURE_BYTES: Final = 512
+_OLD_PICKLE_STARTS: Final = frozenset(bytes([byte]) for byte in b"(c]}dlINFSVUXKJMLG)")
 """First bytes of a pickle of protocol 0 or 1; it then ends with a full stop."""
 
 
@@ -73,13 +77,17 @@ class TensorEntry:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A checked header. `size` is the file's length in bytes, `digest` the header's SHA-256."""
+    """A checked header.
+
+    size: bytes of the whole file. digest: SHA-256 of the header. stamp: changes with the file.
+    """
 
     path: Path
     tensors: Mapping[str, TensorEntry]
     metadata: Mapping[str, str]
     size: int
     digest: str
+    stamp: tuple[int, int, int]
 
 
 class _Malformed(Exception):
@@ -94,13 +102,11 @@ def read_header(path: Path) -> Header:
 
 def header_of(file: BinaryIO, path: Path) -> Header:
     """Read and check the header of an open file, as `read_header`."""
-    size = os.fstat(file.fileno()).st_size
-    start = _read_up_to(file, 512)
-    length = _header_length(start, size, path)
-    raw = (start[_LENGTH_BYTES:] + _read_up_to(file, length))[:length]
-    first_byte = _LENGTH_BYTES + length
-    if len(raw) < length:
-        raise _incomplete(path, size, f"at least {first_byte:,}")
+    stamp = stamp_of(file)
+    size = stamp[0]
+    length = file.read(_LENGTH_BYTES)
+    raw = _read_raw(file, int.from_bytes(length, "little"), size, path)
+    first_byte = _LENGTH_BYTES + len(raw)
     try:
         _check_bulk(raw)
         entries = strict_json.parse(raw, "It", max_bytes=MAX_HEADER_BYTES, max_depth=3)
@@ -112,48 +118,46 @@ def header_of(file: BinaryIO, path: Path) -> Header:
         reason = str(error).rstrip(".")
         raise FileRejected(f"{label(path)} has a damaged header: {reason}.", _AGAIN) from None
     _check_size(path, size, max((t.end for t in tensors.values()), default=first_byte))
-    digest = hashlib.sha256(start[:_LENGTH_BYTES] + raw).hexdigest()
-    return Header(path, MappingProxyType(tensors), MappingProxyType(metadata), size, digest)
+    digest = hashlib.sha256(length + raw).hexdigest()
+    return Header(path, MappingProxyType(tensors), MappingProxyType(metadata), size, digest, stamp)
 
 
-def _read_up_to(file: BinaryIO, count: int) -> bytes:
-    """Read `count` bytes, fewer only at the end of the file."""
-    parts = []
-    while count > 0 and (part := file.read(count)):
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
+def stamp_of(file: BinaryIO) -> tuple[int, int, int]:
+    """Return size, time of change and identity of an open file."""
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
-def _header_length(start: bytes, size: int, path: Path) -> int:
-    """Return the header's length; reject what cannot be a safetensors file."""
-    where = label(path)
-    length = int.from_bytes(start[:_LENGTH_BYTES], "little")
-    looks_right = start[_LENGTH_BYTES : _LENGTH_BYTES + 1] in {b"{", b""}
-    if size >= _LENGTH_BYTES and looks_right and 2 <= length <= MAX_HEADER_BYTES:
-        return length
-    kind = _kind(start, path, size)
+def _read_raw(file: BinaryIO, length: int, size: int, path: Path) -> bytes:
+    """Read the JSON text; reject what cannot be a safetensors file, saying what it is."""
+    first = file.read(1)
+    if first in {b"{", b""} and 2 <= length <= MAX_HEADER_BYTES and size >= _LENGTH_BYTES:
+        raw = first + file.read(length - 1)
+        if len(raw) < length:
+            raise _incomplete(path, size, f"at least {_LENGTH_BYTES + length:,}")
+        return raw
+    kind = _kind(file, size)
     if kind is not None:
-        raise FileRejected(f"{where} is {kind}.", "Only safetensors files are read.")
+        raise FileRejected(f"{label(path)} is {kind}.", "Only safetensors files are read.")
     if size <= _LENGTH_BYTES:
         raise _incomplete(path, size, f"at least {_LENGTH_BYTES + 2}")
-    if looks_right and length > MAX_HEADER_BYTES:
+    if first == b"{" and length > MAX_HEADER_BYTES:
         raise FileRejected(
-            f"{where} announces a header of {length:,} bytes; the limit is {MAX_HEADER_BYTES:,}."
+            f"{label(path)} announces a header of {length:,} bytes, more than {MAX_HEADER_BYTES:,}."
         )
-    raise FileRejected(f"{where} is not a safetensors file.", "Only safetensors files are read.")
+    raise FileRejected(f"{label(path)} is not a safetensors file.", "Only these are read.")
 
 
-def _kind(start: bytes, path: Path, size: int) -> str | None:
+def _kind(file: BinaryIO, size: int) -> str | None:
     """Say what a file is that is no safetensors file, if its first or last bytes tell."""
+    file.seek(0)
+    start = file.read(_SIGNATURE_BYTES)
     for offset, signature, kind in _SIGNATURES:
         if start[offset : offset + len(signature)] == signature:
             return kind
-    if start[:1] and start[0] in _OLD_PICKLE_STARTS:
-        with path.open("rb") as file:
-            file.seek(size - 1)
-            if file.read(1) == b".":
-                return "a Python pickle, which can run code"
+    file.seek(max(0, size - 1))
+    if start[:1] in _OLD_PICKLE_STARTS and file.read(1) == b".":
+        return "a Python pickle, which can run code"
     return None
 
 
@@ -161,9 +165,9 @@ def _check_bulk(raw: bytes) -> None:
     """Refuse what would grow beyond measure when parsed."""
     if len(raw) > MAX_WIDE_BYTES and (not raw.isascii() or b"\\u" in raw):
         raise _Malformed(f"it holds {len(raw):,} bytes of text beyond ASCII")
-    values = count_values(raw)
-    if values > _MAX_VALUES:
-        raise _Malformed(f"it holds {values:,} values, more than {_MAX_VALUES:,}")
+    values, colons = count_values(raw), raw.count(b":")
+    if values > _MAX_VALUES or colons > _MAX_COLONS:
+        raise _Malformed(f"it holds {values:,} values under {colons:,} names, more than any model")
 
 
 def _metadata(entries: dict[str, object]) -> dict[str, str]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.checkpoints.files import label, opened
-from engine.checkpoints.header import Header, TensorEntry, header_of
+from engine.checkpoints.header import Header, TensorEntry, stamp_of
 from engine.errors import FileRejected
 
 FLOAT_TYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
@@ -72,17 +72,21 @@ class TensorFile:
 
 @contextmanager
 def open_tensors(headers: Sequence[Header]) -> Iterator[TensorFile]:
-    """Open the files of `headers`; raise `FileRejected` if one changed since it was looked at."""
+    """Open the files of `headers`; raise `FileRejected` if one changed since, or meanwhile."""
     with ExitStack() as stack:
-        files = []
-        for header in headers:
-            file = stack.enter_context(opened(header.path))
-            if header_of(file, header.path).digest != header.digest:
-                raise FileRejected(
-                    f"{label(header.path)} was replaced while it was being opened.", "Try again."
-                )
-            files.append(file)
+        files = [stack.enter_context(opened(header.path)) for header in headers]
+        _check_unchanged(headers, files)
         yield TensorFile(headers, files)
+        _check_unchanged(headers, files)
+
+
+def _check_unchanged(headers: Sequence[Header], files: Sequence[BinaryIO]) -> None:
+    for header, file in zip(headers, files, strict=True):
+        if stamp_of(file) != header.stamp:
+            raise FileRejected(
+                f"{label(header.path)} was changed while it was being loaded.",
+                "Wait until it is complete, and try again.",
+            )
 
 
 def _fill(raw: Tensor, file: BinaryIO, entry: TensorEntry, header: Header) -> None:

@@ -14,16 +14,14 @@ from engine.errors import FileRejected
 
 MAX_BYTES: Final = 20_000_000
 CHAT_MARKS: Final = ("<|im_start|>", "<|im_end|>")
-_KINDS: Final = frozenset({"BPE", "ByteLevel", "NFC", "Sequence", "Split"})
+_KINDS: Final = ("BPE", "ByteLevel", "NFC", "Sequence", "Split")
 _STAGES: Final = ("normalizer", "pre_tokenizer")
 _DROPPED: Final = ("truncation", "padding", "post_processor", "decoder")
 """Stages that a plain encoding of text does not pass."""
 
-_SPLITS: Final = frozenset(
-    {
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
-        r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    }
+_SPLITS: Final = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 )
 """How Qwen2 splits text. A stranger's pattern could take for ever on an innocent prompt."""
 

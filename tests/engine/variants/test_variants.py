@@ -1,0 +1,88 @@
+"""Every variant keeps the promises of its door: defaults inside limits, reasons, honest words."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from engine.errors import NotFound
+from engine.request import Request
+from engine.variants import VARIANTS, Variant, by_name
+
+EACH = pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+
+
+def inside(value: float, limits: tuple[float, float]) -> bool:
+    return limits[0] <= value <= limits[1]
+
+
+def test_names_are_unique_and_found():
+    names = [variant.name for variant in VARIANTS]
+    assert names == ["demo-turbo", "demo-base", "turbo", "base"]
+    assert [by_name(name).name for name in names] == names
+    assert by_name("demo").name == "demo-turbo"
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(NotFound) as caught:
+        by_name("z-image-omni")
+    assert "'z-image-omni'" in caught.value.message
+    assert "demo-turbo, demo-base, turbo, base" in caught.value.action
+
+
+@EACH
+def test_defaults_lie_inside_the_limits(variant: Variant):
+    defaults, limits = variant.defaults, variant.limits
+    assert inside(defaults.steps, limits.steps)
+    assert inside(defaults.guidance_scale, limits.guidance_scale)
+    assert (defaults.width, defaults.height) in {(s.width, s.height) for s in variant.sizes}
+
+
+@EACH
+def test_every_size_on_offer_is_a_right_request_inside_the_limits(variant: Variant):
+    for size in variant.sizes:
+        Request(prompt="x", model=variant.name, width=size.width, height=size.height)
+        assert inside(size.width, variant.limits.sides)
+        assert inside(size.height, variant.limits.sides)
+        assert inside(size.width * size.height, variant.limits.pixels)
+
+
+@EACH
+def test_what_is_ignored_is_a_field_of_the_request_with_a_reason(variant: Variant):
+    known = {field.name for field in fields(Request)}
+    for ignored in variant.ignores:
+        assert ignored.control in known
+        assert ignored.reason.endswith(".")
+    guided = variant.defaults.guidance_scale > 0
+    assert ("negative" in {i.control for i in variant.ignores}) is not guided
+
+
+@EACH
+def test_every_example_uses_words_that_the_model_knows(variant: Variant):
+    assert variant.examples
+    assert [variant.unknown_words(prompt) for prompt in variant.examples] == [()] * len(
+        variant.examples
+    )
+
+
+def test_words_the_demo_never_saw_are_named_once_in_their_order():
+    prompt = "A RED zebra, a red circle; zebra's 2 Größe"
+    assert by_name("demo-base").unknown_words(prompt) == ("zebra", "s", "2", "größe")
+
+
+def test_a_model_of_open_language_knows_every_word():
+    assert by_name("base").unknown_words("zebra") == ()
+
+
+def test_the_vocabulary_is_that_of_the_captions():
+    from engine.demo.captions import vocabulary
+
+    assert by_name("demo-turbo").vocabulary == vocabulary()
+
+
+def test_the_numbers_are_those_of_the_publication():
+    base, turbo = by_name("base").defaults, by_name("turbo").defaults
+    assert (base.steps, base.guidance_scale, base.shift) == (30, 4.0, 6.0)
+    assert (turbo.steps, turbo.guidance_scale, turbo.shift) == (8, 0.0, 3.0)
+    assert (base.width, base.height) == (turbo.width, turbo.height) == (1024, 1024)
