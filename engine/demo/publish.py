@@ -58,7 +58,7 @@ def _projection(vae: Vae) -> torch.Tensor:
     drawn = [draw(sample_scene(rng, FULL), width, height, rng) for _ in range(PREVIEW_PICTURES)]
     pictures = torch.stack(drawn).float() / 127.5 - 1
     latents = torch.cat([vae.encode(part) for part in pictures.split(16)])
-    return fit_projection(latents, pictures)
+    return fit_projection(latents, pictures).contiguous()
 
 
 def main() -> None:
