@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from engine import Engine
 from engine.cli import main
 from engine.cli.options import PageOptions
 from engine.cli.terminal import say
+from engine.service import WORKER_ENVIRONMENT
 
 
 def show_page(engine: Engine, options: PageOptions) -> None:
@@ -29,4 +31,7 @@ def show_page(engine: Engine, options: PageOptions) -> None:
 
 
 if __name__ == "__main__":
+    # For the commands that compute in this process; torch reads it once, when it is imported.
+    for name, value in WORKER_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     sys.exit(main(sys.argv[1:], show_page))

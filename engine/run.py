@@ -95,18 +95,18 @@ def execute(order: Order, studio: Studio, hooks: Hooks) -> Result:
     began = time.perf_counter()
     job = resolve(order, hooks)
     try:
-        with PeakMemory() as memory, torch.inference_mode():
+        with PeakMemory() as memory:
             pictures = _paint(job, studio)
+        nfe = _evaluations(job.request)
     except (RuntimeError, MemoryError) as error:
         found = _explained(error, job)
         if found is None:
             raise
     else:
-        request = job.request
         return Result(
             pictures=pictures,
             seconds={**job.seconds, "total": time.perf_counter() - began},
-            nfe=_evaluations(request),
+            nfe=nfe,
             precision=job.place.precision,
             plan=_plan(job.place),
             peak_memory=memory.gib,
@@ -141,12 +141,14 @@ def resolve(order: Order, hooks: Hooks) -> Job:
 def _paint(job: Job, studio: Studio) -> tuple[Picture, ...]:
     with job.during(Stage.LOADING):
         model = studio.model(job.checkpoint, job.place, job.check)
-    with job.during(Stage.ENCODING):
-        conditions = _encode(job, model)
-    with job.during(Stage.DENOISING):
-        latents = _denoise(job, model, conditions)
-    with job.during(Stage.DECODING):
-        pictures = [_decode(job, model, latents, index) for index in range(len(latents))]
+    # Loading stays outside: weights made in here could never be changed in place.
+    with torch.inference_mode():
+        with job.during(Stage.ENCODING):
+            conditions = _encode(job, model)
+        with job.during(Stage.DENOISING):
+            latents = _denoise(job, model, conditions)
+        with job.during(Stage.DECODING):
+            pictures = [_decode(job, model, latents, index) for index in range(len(latents))]
     with job.during(Stage.SAVING):
         return _save(job, pictures, latents)
 

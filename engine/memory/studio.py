@@ -140,6 +140,7 @@ def _preview(stored: Path, vae: Vae, place: Place) -> Preview:
         with open_tensors([read_header(stored)]) as source:
             return Preview(source.read("projection"))
 
+    @torch.inference_mode()
     def decode(latents: Tensor) -> Tensor:
         return vae.decode(latents.to(place.device, place.side_dtype))
 

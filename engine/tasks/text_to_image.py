@@ -15,7 +15,6 @@ TEMPLATE = ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
 MAX_TOKENS = 512
 
 
-@torch.inference_mode()
 def caption(model: Model, prompt: str, warn: Callable[[str], None]) -> Tensor:
     """Return refined caption tokens [P, D] of a prompt, in the transformer's number type.
 

@@ -69,9 +69,7 @@ def test_what_the_request_leaves_open_comes_from_the_variant_and_the_checkpoint(
 
 
 def test_what_the_request_says_stays(other_model):
-    asked = Request(
-        prompt="x", seed=0, steps=1, guidance_scale=0.0, shift=1.0, width=64, height=80
-    )
+    asked = Request(prompt="x", seed=0, steps=1, guidance_scale=0.0, shift=1.0, width=64, height=80)
     assert resolve.complete(asked, open_folder(other_model), drawn_seed=11) == asked
 
 
@@ -156,7 +154,7 @@ def test_a_model_without_weights_says_what_to_give():
 
 
 def test_a_model_that_is_neither_name_nor_path_lists_the_names():
-    with pytest.raises(NotFound, match="no model 'nonesuch'. Choose one of demo-turbo"):
+    with pytest.raises(NotFound, match=r"no model 'nonesuch'\. Choose one of demo-turbo"):
         resolve.find_model("nonesuch")
 
 

@@ -1,0 +1,135 @@
+"""The painting process, with its messages in plain lists."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+import pytest
+
+from engine import errors, events
+from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
+from engine.request import Request
+from engine.worker import Painter, serve
+from tests.engine.fakes import STATE, Script
+
+
+def order(prompt: str, job: str = "job") -> Order:
+    return Order(job=job, request=Request(prompt=prompt), output=Output(folder=None))
+
+
+def told(*orders: object, make=None) -> list[object]:
+    """What a worker tells about messages that all lie in its inbox at once."""
+    sent: list[object] = []
+    serve(iter(orders), sent.append, make or Script().painter)
+    return sent
+
+
+def endings(sent: list[object]) -> list[object]:
+    return [message for message in sent if isinstance(message, events.TERMINAL)]
+
+
+def test_a_worker_says_that_it_is_ready_before_anything_else():
+    assert told() == [STATE]
+
+
+def test_a_job_tells_its_start_its_progress_and_its_end():
+    kinds = [type(message) for message in told(order("steps 0"))]
+    assert kinds == [WorkerState, events.Started, WorkerState, events.Done]
+
+
+def test_progress_and_warnings_carry_the_job_they_belong_to():
+    script = Script()
+    inbox: queue.SimpleQueue = queue.SimpleQueue()
+    sent: list[object] = []
+    done = threading.Event()
+
+    def note(message: object) -> None:
+        sent.append(message)
+        if isinstance(message, events.Done) and message.job == "b":
+            done.set()
+
+    thread = threading.Thread(target=serve, args=(iter(inbox.get, None), note, script.painter))
+    thread.start()
+    inbox.put(order("steps 2", "a"))
+    inbox.put(order("warn careful", "b"))
+    assert done.wait(10)
+    inbox.put(None)
+    thread.join(10)
+    steps = [m for m in sent if isinstance(m, events.Progress)]
+    assert [(m.job, m.step) for m in steps] == [("a", 0), ("a", 1)]
+    assert events.Warned(job="b", message="careful") in sent
+
+
+@pytest.mark.parametrize(
+    ("prompt", "code", "says"),
+    [
+        ("fail", "numerical", "No picture."),
+        ("bug", "bug", "Unexpected ZeroDivisionError: oops."),
+        ("exit 3", "bug", "Unexpected SystemExit: 3."),
+    ],
+)
+def test_whatever_a_job_raises_becomes_its_failure(prompt, code, says):
+    (ending,) = endings(told(order(prompt)))
+    assert (ending.error.code, ending.error.message) == (code, says)
+
+
+def test_a_job_after_a_failed_one_is_painted():
+    sent = told(order("bug", "a"), order("steps 0", "b"))
+    assert [type(ending) for ending in endings(sent)] == [events.Failed, events.Done]
+
+
+def test_a_cancelled_job_ends_so():
+    (ending,) = endings(told(order("hold"), CancelOrder(job="job")))
+    assert ending == events.Cancelled(job="job")
+
+
+def test_the_end_of_the_inbox_stops_the_last_job():
+    (ending,) = endings(told(order("hold")))
+    assert ending == events.Cancelled(job="job")
+
+
+def test_a_worker_that_lost_its_card_asks_to_be_replaced():
+    sent = told(order("lost"))
+    assert isinstance(sent[-2], events.Failed)
+    assert sent[-1] == WorkerBroken(error=sent[-2].error)
+
+
+def test_a_worker_that_cannot_begin_says_why():
+    def broken() -> Painter:
+        raise ImportError("no torch")
+
+    (message,) = told(make=broken)
+    assert message.error.message == "Unexpected ImportError: no torch."
+
+
+def test_a_failure_pins_nothing_of_the_job():
+    import gc
+    import weakref
+
+    class Tensor:
+        pass
+
+    alive = []
+
+    def paint(_order: Order, _hooks: object) -> events.Result:
+        tensor = Tensor()
+        alive.append(weakref.ref(tensor))
+        try:
+            raise ValueError("first")
+        except ValueError as error:
+            raise errors.OutOfMemory("Too large.") from error
+
+    seen = []
+
+    def note(message: object) -> None:
+        if isinstance(message, events.TERMINAL):
+            seen.append(message)
+
+    gc.disable()
+    try:
+        serve(iter([order("x")]), note, lambda: Painter(paint=paint, state=lambda: STATE))
+        assert [type(m) for m in seen] == [events.Failed]
+        assert alive[0]() is None
+    finally:
+        gc.enable()
