@@ -136,8 +136,7 @@ def sweep_temporary(folder: Path) -> int:
     for path in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
         # Another process may sweep, or finish its file, at the same moment.
         with suppress(OSError):
-            found = path.lstat()
-            if stat.S_ISREG(found.st_mode) and found.st_mtime < limit:
+            if path.lstat().st_mtime < limit:
                 path.unlink()
                 removed += 1
     return removed

@@ -28,9 +28,8 @@ def parse(data: bytes, what: str, *, max_bytes: int, max_depth: int = 8) -> obje
             parse_float=_finite,
             parse_int=_bounded,
         )
-    except RecursionError:
-        # Without its cause: that one holds a thousand frames.
-        raise FileRejected(f"{what} nests deeper than {max_depth} levels.") from None
+    except RecursionError as error:
+        raise FileRejected(f"{what} nests deeper than {max_depth} levels.") from error
     except ValueError as error:
         raise FileRejected(f"{what} is not valid JSON: {error!s:.200}.") from error
     if _deeper_than(value, max_depth):

@@ -57,7 +57,8 @@ def fit_projection(latents: Tensor, pictures: Tensor) -> Tensor:
     # The small ridge keeps channels that never vary at weight 0.
     ridge = 1e-6 * max(len(inputs), 1) * torch.eye(inputs.shape[1], dtype=torch.float64)
     weights: Tensor = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ colours)
-    return weights.float()
+    # The solver returns columns; safetensors stores rows.
+    return weights.float().contiguous()
 
 
 @torch.inference_mode()
