@@ -45,6 +45,9 @@ DTYPE_BYTES: Final[Mapping[str, int]] = MappingProxyType(
 )  # fmt: skip
 """Number types of the format that fill whole bytes, with their size."""
 
+FLOATS: Final = frozenset({"F64", "F32", "F16", "BF16"})
+"""Number types that plain weights come in; all others belong to quantised formats."""
+
 _SIGNATURES: Final = (
     (0, b"PK\x03\x04", "a zip archive, as PyTorch's own checkpoints are"),
     (0, b"PK\x05\x06", "an empty zip archive"),

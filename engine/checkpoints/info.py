@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from engine.checkpoints.files import label
 from engine.checkpoints.folder import Checkpoint, Part, open_folder
-from engine.checkpoints.header import Header, TensorEntry, read_header
+from engine.checkpoints.header import FLOATS, Header, TensorEntry, read_header
 from engine.checkpoints.recognise import Role, recognise
-from engine.checkpoints.tensors import FLOAT_TYPES
 from engine.errors import FileRejected
 
 ORIGINAL: Final = "original"
@@ -127,5 +126,5 @@ def _precision(entries: Mapping[str, TensorEntry]) -> dict[str, str]:
 
 def _quantised(entries: Iterable[TensorEntry]) -> list[str]:
     """Say which number types cannot be read, if any."""
-    others = sorted({entry.dtype for entry in entries} - FLOAT_TYPES.keys())
+    others = sorted({entry.dtype for entry in entries} - FLOATS)
     return [f"Weights stored as {', '.join(others)} are not read yet."] if others else []

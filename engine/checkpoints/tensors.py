@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.checkpoints.files import label, opened
-from engine.checkpoints.header import Header, TensorEntry, stamp_of
+from engine.checkpoints.header import FLOATS, Header, TensorEntry, stamp_of
 from engine.errors import FileRejected
 
 FLOAT_TYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
@@ -25,7 +25,7 @@ FLOAT_TYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
         "BF16": torch.bfloat16,
     }
 )
-"""Number types that plain weights come in; all others belong to quantised formats."""
+"""The types of `FLOATS` as torch knows them."""
 
 
 class TensorSource(Protocol):
@@ -60,7 +60,7 @@ class TensorFile:
         """Return a tensor of the stored floating type; raise `FileRejected` if it cannot be."""
         header, file = self._places[name]
         entry = header.tensors[name]
-        if entry.dtype not in FLOAT_TYPES:
+        if entry.dtype not in FLOATS:
             raise FileRejected(
                 f"{label(header.path)} stores {name!r} as {entry.dtype}, which is not read yet.",
                 "Use the bf16, fp16 or fp32 file of this model.",

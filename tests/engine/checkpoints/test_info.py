@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from engine.checkpoints import tensors
 from engine.checkpoints.header import read_header
 from engine.checkpoints.info import describe
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_folder_is_described_with_variant_size_and_precision(our_folder):
@@ -52,6 +57,14 @@ def test_fused_names_prefix_and_mixed_precision_are_told(our_folder, tmp_path):
 def test_the_description_is_json(our_folder):
     values = json.loads(json.dumps(describe(our_folder).to_json()))
     assert values["variant"] == "demo-turbo"
+
+
+def test_a_description_needs_no_torch(our_folder):
+    code = (
+        "import sys; from pathlib import Path; from engine.checkpoints.info import describe; "
+        "describe(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(our_folder)], cwd=ROOT).returncode == 0
 
 
 def test_no_weight_is_read_for_a_description(our_folder, monkeypatch):
