@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 from engine.errors import FileRejected
@@ -40,8 +41,7 @@ def parse(data: bytes, what: str, *, max_bytes: int, max_depth: int = 8) -> obje
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in values if names.count(name) > 1)
+        [(repeated, _)] = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"the name {repeated!r:.80} comes twice")
     return values
 

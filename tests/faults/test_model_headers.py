@@ -151,6 +151,9 @@ BOMBS = {
     "wide text": lambda: packed(_dense({"__metadata__": {"a": "x" * 7_900_000 + "\U0001f600"}})),
     "a long number": lambda: packed(b'{"a":{"shape":[' + b"9" * 7_900_000 + b"]}}"),
     "many numbers": lambda: packed(b'{"a":[' + b"1e9," * 270_000 + b"1]}"),
+    "the last name twice": lambda: packed(
+        b"{" + b",".join(b'"%x":1' % i for i in (*range(80_000), 79_999)) + b"}"
+    ),
     "one name over and over": lambda: packed(b"{" + b'"a":{},' * 80_000 + b'"a":1}'),
 }  # fmt: skip
 
