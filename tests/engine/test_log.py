@@ -50,7 +50,9 @@ def test_details_are_kept_on_request_and_shown_on_stderr(data_folder, capsys):
     assert "a red cat" in captured.err
 
 
-def test_without_verbose_the_terminal_stays_silent(capsys):
+def test_without_verbose_the_terminal_stays_silent(capsys, monkeypatch):
+    # Without a handler logging has one of last resort, which writes to stderr.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     log.set_up(None, verbose=False)
     engine_logger.error("a job failed")
     assert capsys.readouterr() == ("", "")
@@ -130,7 +132,8 @@ def test_the_home_folder_is_not_named(data_folder):
 
 def test_a_disk_that_fills_up_ends_no_job_and_floods_no_terminal(data_folder, monkeypatch, capsys):
     log.set_up(data_folder, verbose=False)
-    handler = next(each for each in logging.getLogger().handlers if hasattr(each, "stream"))
+    own = [each for each in logging.getLogger().handlers if each.get_name() == "atelier"]
+    handler = next(each for each in own if hasattr(each, "stream"))
 
     class Full:
         def write(self, _text):
