@@ -1,0 +1,296 @@
+"""The handlers, called as Gradio calls them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import unquote
+
+import gradio as gr
+import pytest
+
+from engine import BadRequest, Request
+from ui import bindings, shell
+from ui.context import PageContext
+from ui.handlers import plain_errors
+from ui.tabs.form_handlers import FormHandlers
+from ui.tabs.job_handlers import JobHandlers
+from ui.tabs.settings import SettingsHandlers
+
+
+def built(page: PageContext) -> gr.Blocks:
+    """Build a page; Gradio leaks an event loop for each lock it makes where none runs."""
+
+    async def build() -> gr.Blocks:
+        return shell.build_page(page)
+
+    return asyncio.run(build())
+
+
+def handlers_of(demo: gr.Blocks, kind: type):
+    """Return the object whose methods the page calls."""
+    found = [getattr(fn.fn, "__self__", None) for fn in demo.fns.values()]
+    return next(owner for owner in found if isinstance(owner, kind))
+
+
+@pytest.fixture
+def page(engine) -> PageContext:
+    return PageContext(engine=engine)
+
+
+@pytest.fixture
+def demo(page) -> gr.Blocks:
+    return built(page)
+
+
+@pytest.fixture
+def form(demo) -> FormHandlers:
+    return handlers_of(demo, FormHandlers)
+
+
+@pytest.fixture
+def jobs(demo) -> JobHandlers:
+    return handlers_of(demo, JobHandlers)
+
+
+@pytest.fixture
+def settings(demo) -> SettingsHandlers:
+    return handlers_of(demo, SettingsHandlers)
+
+
+def named(demo: gr.Blocks, updates) -> dict[str, object]:
+    """Return updates by the id of their component, leaving out those without one."""
+    return {part.elem_id: value for part, value in updates.items() if part.elem_id}
+
+
+def fields(engine, model="demo-base", **changes) -> dict[str, object]:
+    values = bindings.to_widgets(Request(prompt="a red heart", model=model), engine.model(model))
+    return {**values, **changes}
+
+
+def test_an_error_of_the_engine_becomes_its_sentence_and_stays_text():
+    with pytest.raises(gr.Error) as shown, plain_errors():
+        raise BadRequest("The width is <b>7</b>.", "Use 16.")
+    assert shown.value.message == "The width is &lt;b&gt;7&lt;/b&gt;. Use 16."
+
+
+def test_what_nobody_foresaw_goes_to_the_log_and_not_to_the_page(caplog):
+    with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as shown, plain_errors():
+        raise ValueError("secret detail")
+    assert "secret" not in shown.value.message
+    assert "secret detail" in caplog.text
+
+
+def test_choosing_a_model_sets_its_defaults_and_what_it_ignores(demo, form):
+    turbo = named(demo, form.choose_model("demo-turbo", ""))
+    assert (turbo["steps"]["value"], turbo["guidance-scale"]["value"]) == (8, 0.0)
+    assert turbo["negative"]["interactive"] is False
+    assert "Turbo" in turbo["negative"]["info"]
+    base = named(demo, form.choose_model("base", ""))
+    assert (base["steps"]["value"], base["width"]["value"]) == (30, 1024)
+    assert base["negative"]["interactive"] is True
+    assert "blurry" in base["negative"]["value"]
+    assert base["shape"]["value"] == "Square 1:1"
+    assert base["megapixels"]["interactive"] is True
+
+
+def test_an_unknown_model_is_named(form):
+    with pytest.raises(gr.Error, match="nothing/here"):
+        form.choose_model("nothing/here", "")
+
+
+def test_guidance_wakes_the_negative_prompt_of_a_turbo_model(demo, form, engine):
+    turbo = engine.model("demo-turbo")
+    assert named(demo, form.heed_guidance(1.0, turbo))["negative"]["interactive"] is True
+    assert named(demo, form.heed_guidance(None, turbo))["negative"]["interactive"] is False
+
+
+def test_the_note_names_what_the_model_never_saw(form, engine):
+    assert "“elephant”" in form.heed_prompt("a red elephant", engine.model("demo-base"))
+    assert "elephant" not in form.heed_prompt("a red elephant", engine.model("base"))
+
+
+def test_a_shape_sets_both_sides_and_sides_name_their_shape(form, engine):
+    base = engine.model("base")
+    assert form.choose_shape("Wide 16:9", 1.0, base) == (1280, 720)
+    assert form.heed_sides(1280.0, 720.0, 1.0, base) == "Wide 16:9"
+    assert form.heed_sides(1280.0, 736.0, 1.0, base) == "Custom"
+
+
+def run(jobs: JobHandlers, engine, **changes) -> tuple[str, list]:
+    """Start a job and watch it to its end; return its id and what the page was told."""
+    started = jobs.start(("browser", "tab"), (), **fields(engine, **changes))
+    job = started[jobs._parts.job]
+
+    async def watch() -> list:
+        request = SimpleNamespace(session_hash="visit")
+        return [told async for told in jobs.watch(job, (), request)]
+
+    return job, asyncio.run(watch())
+
+
+def test_a_job_ends_with_its_picture_and_its_recipe_on_the_page(demo, jobs, engine):
+    _, told = run(jobs, engine, seed="7", model="demo-turbo")
+    last = named(demo, told[-1])
+    assert "Seed 7 · 8 steps · 128 × 128 · Demo Turbo" in last["results"]
+    assert last["generate"]["visible"] is True
+    assert last["cancel"]["visible"] is False
+
+
+def test_a_picture_on_the_page_is_the_file_itself(jobs, engine):
+    job, told = run(jobs, engine)
+    saved = next(iter(engine.settings.output_folder.glob(f"{job}*"))).read_bytes()
+    (shown,) = told[-1][jobs._parts.shown]
+    copy = shown.url.removeprefix("gradio_api/file=")
+    assert Path(unquote(copy)).read_bytes() == saved
+    assert str(engine.settings.output_folder) not in unquote(copy)
+
+
+def test_a_failed_job_shows_its_sentence_and_gives_the_button_back(demo, jobs, engine):
+    _, told = run(jobs, engine, prompt="NaN")
+    last = named(demo, told[-1])
+    assert "numbers that are no picture" in last["stage"]
+    assert last["generate"]["visible"] is True
+
+
+def test_a_bug_of_the_engine_is_reported_as_one(demo, jobs, engine):
+    _, told = run(jobs, engine, prompt="bug")
+    assert "Unexpected ValueError" in named(demo, told[-1])["stage"]
+
+
+def test_a_bad_size_is_refused_with_the_engines_own_sentence(jobs, engine):
+    with pytest.raises(gr.Error, match="multiple of 16"):
+        jobs.start(("b", "t"), (), **fields(engine, width=100.0))
+    assert engine.status().queue == 0
+
+
+def test_cancel_stops_the_job_and_leaves_no_file(demo, jobs, engine):
+    engine.go_on.clear()
+    started = jobs.start(("b", "t"), (), **fields(engine))
+    job = started[jobs._parts.job]
+    stopping = named(demo, jobs.stop(job))
+    assert stopping["cancel"]["interactive"] is False
+    engine.go_on.set()
+    assert type(list(engine.events(job))[-1]).__name__ == "Cancelled"
+    assert list(engine.settings.output_folder.glob("*.png")) == []
+
+
+def test_a_reloaded_tab_is_given_its_running_job_and_another_tab_is_not(jobs, engine):
+    engine.go_on.clear()
+    start = jobs.start(("browser", "one"), (), **fields(engine))
+    job = start[jobs._parts.job]
+    jobs._page.visitors.look_at("visit", job)
+    assert jobs.attach(["browser", "one"])[jobs._parts.job] == job
+    assert jobs.attach(["browser", "two"])[jobs._parts.job] == ""
+    assert jobs.attach(["stranger", "one"])[jobs._parts.job] == ""
+    jobs.leave(SimpleNamespace(session_hash="visit"))
+    assert jobs.attach(["browser", "two"])[jobs._parts.job] == job
+    engine.go_on.set()
+
+
+@pytest.mark.parametrize("payload", [None, "", [], ["a"], [1, 2], ["x" * 999, {}], {"a": 1}])
+def test_a_browser_without_an_identity_gets_one(jobs, payload):
+    browser, tab = jobs.attach(payload)[jobs._parts.visitor]
+    assert len(browser) > 10
+    assert len(tab) > 10
+
+
+def event(**values):
+    return gr.EventData(None, values)
+
+
+def test_a_picture_gives_back_its_seed_or_all_of_its_settings(demo, form, jobs, engine):
+    _, told = run(jobs, engine, seed="41", model="demo-base", steps=3.0)
+    shown = told[-1][jobs._parts.shown]
+    assert named(demo, form.recall(event(act="seed", index=0), shown, "demo-turbo")) == {
+        "seed": "41"
+    }
+    everything = named(demo, form.recall(event(act="all", index=0), shown, "demo-turbo"))
+    assert everything["model"]["value"] == "demo-base"
+    assert everything["steps"]["value"] == 3
+    assert form.last_seed(shown) == "41"
+
+
+@pytest.mark.parametrize("index", [1, -1, "0", None, 2**70, 0.5])
+def test_a_picture_that_is_not_there_is_not_recalled(form, index):
+    with pytest.raises(gr.Error, match="no longer there"):
+        form.recall(event(act="all", index=index), (), "demo-turbo")
+
+
+def test_a_dropped_picture_restores_its_settings_and_says_so(
+    demo, form, jobs, engine
+):
+    job, _ = run(jobs, engine, seed="5", model="demo-turbo", prompt="a green ring")
+    path = engine.settings.output_folder / f"{job}-0.png"
+    restored = named(demo, form.restore(str(path), "demo-base"))
+    assert restored["prompt"]["value"] == "a green ring"
+    assert restored["seed"]["value"] == "5"
+    assert "a green ring" in restored["dropped-note"]
+
+
+def test_a_recipe_for_a_model_that_is_not_here_keeps_the_chosen_one(demo, form):
+    recipe = {"version": 1, "request": {"prompt": "x", "model": "elsewhere", "steps": -4}}
+    updates = named(demo, form._take_over(recipe, "demo-base"))
+    assert updates["model"]["value"] == "demo-base"
+    assert "elsewhere" in updates["dropped-note"]
+    assert "-4" in updates["dropped-note"]
+
+
+def test_a_picture_without_a_recipe_is_refused_with_a_sentence(form, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"no picture")
+    with pytest.raises(gr.Error, match="PNG"):
+        form.restore(str(path), "demo-base")
+
+
+def test_settings_are_saved_and_only_then_said_to_be(settings, engine, tmp_path):
+    folder = tmp_path / "elsewhere"
+    note = settings.save("cpu", "bf16", 6.5, str(folder), "dark")
+    assert "Saved" in note
+    assert engine.settings.output_folder == folder
+    assert settings.show() == ("cpu", "bf16", 6.5, str(folder), "dark")
+    assert (engine.settings.data_dir / "settings.json").exists()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("toaster", "auto", None, "/x", "dark"),
+        ("auto", "fp4", None, "/x", "dark"),
+        ("auto", "auto", float("nan"), "/x", "dark"),
+        ("auto", "auto", -1, "/x", "dark"),
+        ("auto", "auto", None, "relative/folder", "dark"),
+        ("auto", "auto", None, "", "dark"),
+        ("auto", "auto", None, "/a\0b", "dark"),
+        ("auto", "auto", None, "/x", "pink"),
+    ],
+)
+def test_bad_settings_are_refused_and_nothing_changes(settings, engine, values):
+    before = engine.settings
+    with pytest.raises(gr.Error):
+        settings.save(*values)
+    assert engine.settings == before
+
+
+def test_a_page_for_others_has_no_settings_and_opens_no_folder(engine, tmp_path):
+    guest = built(PageContext(engine=engine, owner=False))
+    with pytest.raises(StopIteration):
+        handlers_of(guest, SettingsHandlers)
+    with pytest.raises(gr.Error, match="only on the computer itself"):
+        handlers_of(guest, FormHandlers).choose_model(str(tmp_path), "")
+    with pytest.raises(gr.Error, match="only on the computer itself"):
+        handlers_of(guest, JobHandlers).start(
+            ("b", "t"), (), **{**fields(engine), "model": str(tmp_path)}
+        )
+
+
+def test_bad_settings_of_the_last_run_are_mentioned(engine):
+    noted = built(PageContext(engine=engine, notices=("The theme 'pink' is not known.",)))
+    values = [str(getattr(block, "value", "")) for block in noted.blocks.values()]
+    assert any("The theme &#x27;pink&#x27; is not known." in value for value in values)
+
+
+def test_no_handler_is_offered_to_other_programs(demo):
+    assert {fn.api_visibility for fn in demo.fns.values()} == {"private"}

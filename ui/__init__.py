@@ -1,0 +1,1 @@
+"""The page: Gradio over the public names of the engine."""

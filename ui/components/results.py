@@ -1,0 +1,117 @@
+"""The pictures of this session, each with the recipe it was made by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ui import strings
+from ui.markup import Markup, tag
+
+MAX_SHOWN: Final = 24
+RESULTS_SCRIPT: Final = """
+element.addEventListener('click', (event) => {
+  const thumb = event.target.closest('[data-thumb]');
+  const act = event.target.closest('[data-act]');
+  if (thumb) window.atelierPick(element, thumb.dataset.thumb);
+  if (act?.dataset.act === 'enlarge') window.atelierEnlarge(act);
+  else if (act) trigger('select', { act: act.dataset.act, index: Number(act.dataset.index) });
+});
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A picture on the page.
+
+    url: where the page serves it. name: of its file. model: its title. seconds: of its whole job.
+    """
+
+    url: str
+    name: str
+    model: str
+    width: int
+    height: int
+    seconds: float
+    recipe: Mapping[str, object]
+
+    @property
+    def request(self) -> Mapping[str, object]:
+        """The settings in the recipe, by name."""
+        values = self.recipe.get("request")
+        return values if isinstance(values, dict) else {}
+
+    @property
+    def facts(self) -> str:
+        """The recipe in one line."""
+        values = self.request
+        size = f"{self.width} × {self.height}"
+        return " · ".join(
+            (
+                f"{strings.SEED} {values.get('seed')}",
+                strings.steps(values.get("steps")),
+                size,
+                self.model,
+                f"{self.seconds:.1f} s",
+            )
+        )
+
+
+def results_markup(shown: tuple[Shown, ...], *, compact: bool = False) -> Markup:
+    """Return the gallery: the newest picture large, all of them small below it.
+
+    compact: only the small ones, while the stage shows a picture coming into being.
+    """
+    if not shown:
+        return Markup("")
+    figures = [] if compact else [_figure(picture, i) for i, picture in enumerate(shown)]
+    needed = compact or len(shown) > 1
+    strip = [_strip(shown, pressed=not compact)] if needed else []
+    return tag("section", *figures, *strip, class_="results", aria_label=strings.ALL_PICTURES)
+
+
+def _figure(picture: Shown, index: int) -> Markup:
+    prompt = str(picture.request.get("prompt", ""))
+    frame = tag("div", _image(picture, prompt), class_="frame")
+    caption = tag(
+        "figcaption",
+        tag("p", prompt, class_="prompt"),
+        tag("p", picture.facts, class_="facts"),
+        _actions(picture, index),
+    )
+    return tag("figure", frame, caption, data_figure=index, hidden=index > 0)
+
+
+def _image(picture: Shown, text: str) -> Markup:
+    return tag("img", src=picture.url, alt=text, width=picture.width, height=picture.height)
+
+
+def _actions(picture: Shown, index: int) -> Markup:
+    def button(act: str, text: str) -> Markup:
+        return tag("button", text, type="button", data_act=act, data_index=index)
+
+    return tag(
+        "div",
+        button("seed", strings.USE_SEED),
+        button("all", strings.REUSE),
+        tag("a", strings.DOWNLOAD, href=picture.url, download=picture.name),
+        button("enlarge", strings.ENLARGE),
+        class_="actions",
+    )
+
+
+def _strip(shown: tuple[Shown, ...], *, pressed: bool) -> Markup:
+    thumbs = [
+        tag(
+            "button",
+            tag("img", src=picture.url, alt="", loading="lazy"),
+            type="button",
+            data_thumb=index,
+            disabled=not pressed,
+            aria_label=strings.picture_name(index + 1),
+            aria_pressed="true" if pressed and index == 0 else "false",
+        )
+        for index, picture in enumerate(shown)
+    ]
+    return tag("div", *thumbs, class_="strip")

@@ -1,0 +1,173 @@
+"""Stands before the page and turns away what no user of it sends.
+
+A web page elsewhere can make a browser send requests here (CSRF), and can point its own name at
+this computer (DNS rebinding); so the Host must be ours, and an Origin must be the Host. A
+middleware of Gradio's server.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+LOGIN_TRIES: Final = 10
+LOGIN_SECONDS: Final = 60.0
+CLOSED: Final = (
+    "file=http", "proxy=", "monitoring", "process_recording", "vibe", "deep_link", "openapi",
+    "docs", "redoc",
+)  # fmt: skip
+"""Routes of Gradio that this page does not use; some of them fetch addresses for the caller."""
+POLICY: Final = (
+    "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; base-uri 'self'; "
+    "form-action 'self'; frame-ancestors 'self'; object-src 'none'"
+)
+"""Nothing is ever loaded from, or sent to, another address; Gradio's own scripts are inline."""
+HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", POLICY.encode("ascii")),
+)
+
+_HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(:[0-9]{1,5})?")
+
+
+class Guard:
+    """Lets a request through if its Host, Origin, route and number of log-ins are in order.
+
+    loopback: the page is for this computer alone; else any of its addresses and its name will do.
+    """
+
+    def __init__(
+        self, app: App, *, loopback: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._app = app
+        self._loopback = loopback
+        self._logins = LoginLimit(clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection, or pass it on."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        refused = self._refusal(scope)
+        if refused is not None:
+            await _refuse(scope, send, *refused)
+        elif _is_login(scope):
+            await self._log_in(scope, receive, send)
+        else:
+            await self._app(scope, receive, _with_headers(send))
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        host = headers.get(b"host", "")
+        if not host_is_ours(host, loopback=self._loopback):
+            return 400, "This host name is not mine."
+        method = scope.get("method", "GET")
+        if not _origin_is_ours(headers, host, method):
+            return 403, "This request comes from another site."
+        route = scope["path"].removeprefix("/gradio_api").lstrip("/").lower()
+        return (404, "Not here.") if route.startswith(CLOSED) else None
+
+    async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._logins.admit():
+            await _refuse(scope, send, 429, "Too many tries. Wait a minute.")
+            return
+
+        async def heed(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                self._logins.forgive()
+            await send(message)
+
+        await self._app(scope, receive, _with_headers(heed))
+
+
+class LoginLimit:
+    """Counts the log-ins of the last minute that did not succeed.
+
+    One count for all visitors: an attacker has many addresses, a guesser needs only tries. Whoever
+    is logged in is not touched by it.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._tries: deque[float] = deque()
+
+    def admit(self) -> bool:
+        """Count a try, as failed until it is forgiven; return whether it may go on."""
+        now = self._clock()
+        while self._tries and now - self._tries[0] >= LOGIN_SECONDS:
+            self._tries.popleft()
+        if len(self._tries) >= LOGIN_TRIES:
+            return False
+        self._tries.append(now)
+        return True
+
+    def forgive(self) -> None:
+        """Take back the latest try: it succeeded."""
+        if self._tries:
+            self._tries.pop()
+
+
+def host_is_ours(host: str, *, loopback: bool) -> bool:
+    """Say whether a Host header names this computer; an address cannot be rebound, a name can."""
+    written = _HOST.fullmatch(host.lower())
+    if written is None:
+        return False
+    name = written["address"] or written["name"]
+    if name == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return not loopback and name == socket.gethostname().lower()
+    return address.is_loopback or not loopback
+
+
+def _origin_is_ours(headers: dict[bytes, str], host: str, method: str) -> bool:
+    origin = headers.get(b"origin")
+    if origin is not None:
+        return origin.lower() in {f"{scheme}://{host.lower()}" for scheme in ("http", "https")}
+    # Browsers leave the Origin out of some requests, but then say where they come from.
+    foreign = headers.get(b"sec-fetch-site", "same-origin") not in {"same-origin", "none"}
+    return method in SAFE_METHODS or not foreign
+
+
+def _is_login(scope: Scope) -> bool:
+    return scope.get("method") == "POST" and scope["path"].rstrip("/") == "/login"
+
+
+def _with_headers(send: Send) -> Send:
+    async def add(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = _merged(message.get("headers", ()))
+        await send(message)
+
+    return add
+
+
+def _merged(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    ours = {name for name, _ in HEADERS}
+    return [*(pair for pair in headers if pair[0].lower() not in ours), *HEADERS]
+
+
+async def _refuse(scope: Scope, send: Send, status: int, reason: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": reason})
+        return
+    plain = (b"content-type", b"text/plain; charset=utf-8")
+    body = reason.encode()
+    start = {"type": "http.response.start", "status": status, "headers": [plain, *HEADERS]}
+    await send(start)
+    await send({"type": "http.response.body", "body": body})

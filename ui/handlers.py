@@ -1,0 +1,63 @@
+"""How the page's handlers are connected, and how their errors become sentences."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import gradio as gr
+from gradio.components import Component
+from gradio.events import Dependency
+
+from engine import BugError, StudioError
+from ui import strings
+from ui.markup import escape
+
+ERROR_SECONDS: Final = 12.0
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn an error into a sentence that the page shows; what nobody foresaw goes to the log.
+
+    Gradio writes messages into the page as HTML and shows none at all for other exceptions.
+    """
+    try:
+        yield
+    except StudioError as error:
+        raise _shown(error) from error
+    except Exception as error:
+        _log.exception("a handler of the page failed")
+        raise _shown(BugError(strings.BUG, strings.BUG_ACTION)) from error
+
+
+def on(
+    event: Callable[..., Dependency],
+    handler: Callable[..., Any],
+    inputs: Sequence[Component] = (),
+    outputs: Sequence[Component] = (),
+    *,
+    at_once: bool = False,
+) -> Dependency:
+    """Have a handler answer an event, without a spinner.
+
+    at_once: past Gradio's queue, for what must never wait. An error is then a failed request, which
+    browsers note in their console; so this is for handlers that have none to tell.
+    """
+    return event(
+        handler,
+        list(inputs),
+        list(outputs),
+        queue=not at_once,
+        concurrency_limit=None,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def _shown(error: StudioError) -> gr.Error:
+    return gr.Error(escape(str(error)), duration=ERROR_SECONDS, print_exception=False)

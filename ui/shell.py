@@ -1,0 +1,60 @@
+"""Builds the page: header, tabs, and what makes it look and answer as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import gradio as gr
+
+from ui import strings
+from ui.components import header
+from ui.context import PageContext
+from ui.handlers import on, plain_errors
+from ui.markup import Markup
+from ui.tabs.generate import build_generate
+from ui.tabs.settings import build_settings
+
+STATIC: Final = Path(__file__).parent / "static"
+STATUS_SECONDS: Final = 2.0
+CACHE_SECONDS: Final = (3600, 86400)
+"""How often the page's cache is looked through, and how old a copy in it may become."""
+
+
+def build_page(page: PageContext) -> gr.Blocks:
+    """Build the page; the Settings tab is only there for the owner of this computer."""
+    demo = gr.Blocks(
+        title=strings.PRODUCT,
+        analytics_enabled=False,
+        fill_width=True,
+        delete_cache=CACHE_SECONDS,
+    )
+    with demo:
+        _build_header(page, demo)
+        with gr.Tabs(overflow_behavior="wrap"):
+            _build_tabs(page, demo)
+    return demo
+
+
+def _build_tabs(page: PageContext, demo: gr.Blocks) -> None:
+    with gr.Tab(strings.GENERATE, id="generate"):
+        build_generate(page, demo)
+    if page.owner:
+        with gr.Tab(strings.SETTINGS, id="settings"):
+            build_settings(page, demo)
+
+
+def _build_header(page: PageContext, demo: gr.Blocks) -> None:
+    @plain_errors()
+    def show_status() -> Markup:
+        return header.status_markup(page.engine.status())
+
+    with gr.Row(elem_id="header"):
+        gr.HTML(header.title_markup(), apply_default_css=False)
+        status = gr.HTML(
+            header.status_markup(page.engine.status(), live=False),
+            elem_id="status",
+            apply_default_css=False,
+        )
+    on(demo.load, show_status, [], [status], at_once=True)
+    on(gr.Timer(STATUS_SECONDS).tick, show_status, [], [status], at_once=True)

@@ -1,0 +1,177 @@
+"""Every sentence that a user of the page reads, save the errors, which the engine words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PRODUCT: Final = "Atelier Z"
+
+# Status line
+STATES: Final = {
+    "starting": "getting ready",
+    "ready": "ready",
+    "busy": "painting",
+    "restarting": "restarting",
+}
+
+
+def waiting(count: int) -> str:
+    """Say how many jobs wait."""
+    return f"{count} waiting"
+
+
+# Generate
+PROMPT: Final = "Prompt"
+PROMPT_HINT: Final = "Describe the picture. Plain sentences work best."
+TRY_ONE: Final = "Try one"
+MODEL: Final = "Model"
+MODEL_INFO: Final = "Pick one, or paste the folder of a Z-Image model."
+SHAPE: Final = "Shape"
+CUSTOM: Final = "Custom"
+COUNT: Final = "Pictures"
+SEED: Final = "Seed"
+SEED_HINT: Final = "random"
+SEED_RANDOM: Final = "Random"
+SEED_LAST: Final = "Last used"
+GENERATE: Final = "Generate"
+CANCEL: Final = "Cancel"
+CANCELLING: Final = "Stopping…"
+ADVANCED: Final = "Advanced"
+NEGATIVE: Final = "Negative prompt"
+NEGATIVE_INFO: Final = "What the picture should not show."
+NEGATIVE_HINT: Final = "blurry, watermark"
+MEGAPIXELS: Final = "Megapixels"
+MEGAPIXELS_INFO: Final = "Keeps the shape."
+MEGAPIXELS_FIXED: Final = "This model paints in one size only."
+MEGAPIXELS_STANDARD: Final = "standard"
+WIDTH: Final = "Width"
+HEIGHT: Final = "Height"
+STEPS: Final = "Steps"
+GUIDANCE: Final = "Guidance"
+GUIDANCE_INFO: Final = "0 = off."
+SHIFT: Final = "Shift"
+SHIFT_INFO: Final = "Higher: more time on the composition."
+SAMPLER: Final = "Sampler"
+NORMALIZATION: Final = "Guidance norm limit"
+NORMALIZATION_INFO: Final = "Caps how far guidance may push. 0 = no cap."
+TRUNCATION: Final = "Guidance until"
+TRUNCATION_INFO: Final = "Part of the way after which guidance stops. 1 = never."
+NO_GUIDANCE: Final = "Guidance is 0, so this has no effect."
+NO_PROMPT: Final = "The prompt is empty."
+NO_PROMPT_ACTION: Final = "Describe the picture first."
+FOREIGN_MODEL: Final = "Model folders can be opened only on the computer itself."
+FOREIGN_MODEL_ACTION: Final = "Pick a model from the list."
+KNOWS: Final = "It knows: {words}."
+
+
+def recommended(low: float, high: float) -> str:
+    """Name a recommended range."""
+    return f"Recommended: {low:g}." if low == high else f"Recommended: {low:g} to {high:g}."
+
+
+def unknown(words: tuple[str, ...]) -> str:
+    """Name the words of a prompt that the model never saw."""
+    shown = ", ".join(f"“{word}”" for word in words[:6])
+    more = f" and {len(words) - 6} more" if len(words) > 6 else ""
+    return f"This model never saw {shown}{more}: expect a guess."
+
+
+# While a job runs
+STAGES: Final = {
+    "loading": "Loading the model",
+    "encoding": "Reading the prompt",
+    "denoising": "Painting",
+    "decoding": "Developing",
+    "saving": "Saving",
+}
+STARTING: Final = "Starting"
+NEXT_IN_LINE: Final = "Next in line"
+YOU_CAN_LEAVE: Final = "You can close this page; the picture lands in your output folder."
+
+
+def in_line(position: int) -> str:
+    """Say how many jobs come before."""
+    return f"Waiting; {position} before it" if position else NEXT_IN_LINE
+
+
+def step(number: int, total: int) -> str:
+    """Say how far a stage is."""
+    return f"step {number} of {total}"
+
+
+def seconds_left(seconds: float) -> str:
+    """Say how long a job still takes."""
+    if seconds >= 90:
+        return f"about {seconds / 60:.0f} min left"
+    return f"about {max(1, round(seconds))} s left"
+
+
+# Afterwards
+EMPTY_TITLE: Final = "Your picture appears here"
+EMPTY_TEXT: Final = "Describe it, then press Generate or Ctrl + Enter."
+CANCELLED: Final = "Stopped. Nothing was saved."
+FAILED: Final = "No picture this time"
+USE_SEED: Final = "Use this seed"
+REUSE: Final = "Reuse all settings"
+DOWNLOAD: Final = "Download"
+ENLARGE: Final = "Show full screen"
+ALL_PICTURES: Final = "Pictures of this session"
+GONE: Final = "The picture is no longer there."
+GONE_ACTION: Final = "Load the page again."
+NO_PICTURE: Final = "There is no picture yet."
+NO_PICTURE_ACTION: Final = "Generate one first."
+
+
+def done(seconds: float, count: int) -> str:
+    """Say how long a job took."""
+    what = "Painted" if count == 1 else f"{count} pictures painted"
+    return f"{what} in {seconds:.1f} s"
+
+
+def steps(count: object) -> str:
+    """Name a number of steps."""
+    return f"{count} steps"
+
+
+def picture_name(number: int) -> str:
+    """Name a thumbnail to a screen reader."""
+    return f"Picture {number}"
+
+
+# Restore
+RESTORE: Final = "Restore settings from a picture"
+RESTORE_DROP: Final = "Drop a PNG made here"
+RESTORED: Final = "Restored"
+NOT_RESTORED: Final = "Not restored"
+
+
+def model_missing(name: str) -> str:
+    """Say that the model of a recipe is not among those on offer."""
+    return f"The model “{name}” is not here; the chosen one stays."
+
+
+# Settings
+SETTINGS: Final = "Settings"
+DEVICE: Final = "Device"
+DEVICE_INFO: Final = "auto takes the best there is."
+PRECISION: Final = "Precision"
+PRECISION_INFO: Final = "auto suits the device; fp32 is exact and slow."
+VRAM: Final = "Graphics memory limit (GB)"
+VRAM_INFO: Final = "Empty: all that is free."
+OUTPUT_FOLDER: Final = "Output folder"
+OUTPUT_FOLDER_INFO: Final = "Where pictures are saved."
+THEME: Final = "Theme"
+THEMES: Final = (("System", "system"), ("Light", "light"), ("Dark", "dark"))
+SAVE: Final = "Save settings"
+SAVED: Final = "Saved. Pictures that are being painted keep the old settings."
+UNKNOWN_CHOICE: Final = "A setting has a value that is not on offer."
+UNKNOWN_CHOICE_ACTION: Final = "Load the page again."
+FULL_PATH: Final = "Give the full path, from the root or the drive on."
+
+# Errors of the page itself
+BUG: Final = "Something unexpected happened."
+BUG_ACTION: Final = "It is in the log; please report it."
+SHARE_REFUSED: Final = "A public link (--share) is not available in this version."
+SHARE_ACTION: Final = "To reach the page from your network, use --host 0.0.0.0 with a password."
+HOSTS: Final = "Use 127.0.0.1, or 0.0.0.0 for your network."
+LOGIN: Final = "User name: studio. The password was shown when the program started."

@@ -1,0 +1,163 @@
+"""What happens to a job: it is started, watched, stopped, and found again after a reload."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from engine import Cancelled, Done, Failed, NotFound, Result
+from ui import bindings, strings
+from ui.components import results, stage
+from ui.components.results import Shown
+from ui.context import PageContext
+from ui.events import JobView, watch
+from ui.handlers import plain_errors
+from ui.markup import file_url
+from ui.visitors import new_secret
+
+Updates = dict[Component, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobParts:
+    """The components that show a job.
+
+    job: id of the job that this tab shows, "" for none. visitor: ids of the browser and the tab.
+    """
+
+    generate: gr.Button
+    cancel: gr.Button
+    stage: gr.HTML
+    results: gr.HTML
+    job: gr.State
+    shown: gr.State
+    visitor: gr.State
+    browser: gr.BrowserState
+
+
+class JobHandlers:
+    """The handlers of a job."""
+
+    def __init__(self, page: PageContext, parts: JobParts) -> None:
+        self._page = page
+        self._parts = parts
+
+    @plain_errors()
+    def start(
+        self, visitor: tuple[str, str], shown: tuple[Shown, ...], **values: object
+    ) -> Updates:
+        """Hand the form to the engine."""
+        request = bindings.to_request(values)
+        self._page.find_model(request.model)
+        job = self._page.engine.submit(request)
+        self._page.visitors.remember(*visitor, job)
+        return self._running(job, shown)
+
+    async def watch(
+        self, job: str, shown: tuple[Shown, ...], request: gr.Request
+    ) -> AsyncIterator[Updates]:
+        """Show a job until it ends; it goes on when nobody looks any more."""
+        if not job:
+            yield {self._parts.stage: gr.skip()}
+            return
+        visit = str(request.session_hash)
+        self._page.visitors.look_at(visit, job)
+        try:
+            with plain_errors():
+                async for view in watch(self._page.engine, job):
+                    yield self._show(view, shown)
+        finally:
+            self._page.visitors.leave(visit)
+
+    @plain_errors()
+    def stop(self, job: str) -> Updates:
+        """Ask the engine to stop; the watcher shows when it has."""
+        self._page.engine.cancel(job)
+        return {self._parts.cancel: gr.update(value=strings.CANCELLING, interactive=False)}
+
+    @plain_errors()
+    def attach(self, identity: object) -> Updates:
+        """Find the job of a page that was loaded again, or of a tab that was closed."""
+        browser, tab = _identity(identity)
+        job = self._find_job(browser, tab)
+        updates: Updates = {
+            self._parts.browser: browser,
+            self._parts.visitor: (browser, tab),
+            self._parts.job: job or "",
+        }
+        if job and not self._ended(job):
+            return updates | self._running(job, ())
+        return updates
+
+    def leave(self, request: gr.Request) -> None:
+        """Note that a tab was closed."""
+        self._page.visitors.leave(str(request.session_hash))
+
+    def _find_job(self, browser: str, tab: str) -> str | None:
+        own = self._page.visitors.latest(browser, tab)
+        if own is not None:
+            return own if self._ended(own) is not None else None
+        lost = self._page.visitors.unwatched(browser)
+        return next((job for job in lost if self._ended(job) is False), None)
+
+    def _ended(self, job: str) -> bool | None:
+        """Say whether a job has ended; None for one that the engine has forgotten."""
+        try:
+            told = self._page.engine.poll(job, 0, 0.0)
+        except NotFound:
+            return None
+        return bool(told) and isinstance(told[-1], Done | Failed | Cancelled)
+
+    def _running(self, job: str, shown: tuple[Shown, ...]) -> Updates:
+        return {
+            self._parts.job: job,
+            self._parts.generate: gr.update(visible=False),
+            self._parts.cancel: gr.update(value=strings.CANCEL, interactive=True, visible=True),
+            self._parts.stage: stage.stage_markup(JobView()),
+            self._parts.results: results.results_markup(shown, compact=True),
+        }
+
+    def _show(self, view: JobView, shown: tuple[Shown, ...]) -> Updates:
+        updates: Updates = {self._parts.stage: stage.stage_markup(view)}
+        if not view.ended:
+            return updates
+        if view.result is not None:
+            shown = (*self._newly_shown(view.result), *shown)[: results.MAX_SHOWN]
+        return updates | {
+            self._parts.shown: shown,
+            self._parts.results: results.results_markup(shown),
+            self._parts.generate: gr.update(visible=True),
+            self._parts.cancel: gr.update(visible=False),
+        }
+
+    def _newly_shown(self, result: Result) -> tuple[Shown, ...]:
+        titles = {model.name: model.title for model in self._page.engine.models()}
+        found = []
+        for picture in result.pictures:
+            # A copy in the page's own cache: the user's folder itself is never served.
+            cached = self._parts.results.move_resource_to_block_cache(picture.path)
+            request = picture.recipe.get("request")
+            model = str(request.get("model", "")) if isinstance(request, dict) else ""
+            found.append(
+                Shown(
+                    url=file_url(str(cached)),
+                    name=picture.path.name,
+                    model=titles.get(model, model),
+                    width=picture.width,
+                    height=picture.height,
+                    seconds=result.seconds["total"],
+                    recipe=picture.recipe,
+                )
+            )
+        return tuple(found)
+
+
+def _identity(payload: object) -> tuple[str, str]:
+    """Read the ids of browser and tab that the page sends; make what is missing."""
+    parts = payload if isinstance(payload, list) and len(payload) == 2 else ["", ""]
+    browser, tab = (part if isinstance(part, str) and len(part) <= 64 else "" for part in parts)
+    return browser or new_secret(), tab or new_secret()

@@ -1,0 +1,118 @@
+"""The Settings tab: what holds for every picture on this computer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+
+from engine import BadRequest, Device, Precision, Settings, Theme
+from ui import strings
+from ui.context import PageContext
+from ui.handlers import on, plain_errors
+from ui.markup import Markup, tag
+
+THEME_SCRIPT = "(theme) => window.atelierTheme(theme)"
+
+
+def build_settings(page: PageContext, demo: gr.Blocks) -> None:
+    """Build the tab inside `demo` and connect it."""
+    now = page.engine.settings
+    with gr.Column(elem_id="settings-tab"):
+        if page.notices:
+            gr.HTML(_notices_markup(page.notices), apply_default_css=False)
+        with gr.Column(elem_classes="card"):
+            device, precision, vram = _build_machine(now)
+        with gr.Column(elem_classes="card"):
+            folder = gr.Textbox(
+                label=strings.OUTPUT_FOLDER,
+                info=strings.OUTPUT_FOLDER_INFO,
+                value=str(now.output_folder),
+                max_lines=1,
+                elem_id="output-folder",
+            )
+            theme = gr.Radio(
+                label=strings.THEME,
+                choices=list(strings.THEMES),
+                value=str(now.theme),
+                elem_id="theme",
+            )
+        save = gr.Button(strings.SAVE, variant="primary", elem_id="save-settings")
+        said = gr.HTML("", elem_id="settings-note", apply_default_css=False)
+    handlers = SettingsHandlers(page)
+    fields = [device, precision, vram, folder, theme]
+    saved = on(save.click, handlers.save, fields, [said])
+    saved.success(None, [theme], None, js=THEME_SCRIPT)
+    shown = on(demo.load, handlers.show, [], fields, at_once=True)
+    shown.success(None, [theme], None, js=THEME_SCRIPT)
+
+
+class SettingsHandlers:
+    """The handlers of the tab."""
+
+    def __init__(self, page: PageContext) -> None:
+        self._page = page
+
+    @plain_errors()
+    def save(
+        self, device: str, precision: str, vram_gb: float | None, folder: str, theme: str
+    ) -> Markup:
+        """Keep the settings; say so once they are on the disk."""
+        if precision not in set(Precision) or theme not in set(Theme):
+            raise BadRequest(strings.UNKNOWN_CHOICE, strings.UNKNOWN_CHOICE_ACTION)
+        self._page.engine.update_settings(
+            replace(
+                self._page.engine.settings,
+                device=device.strip(),
+                precision=Precision(precision),
+                vram_gb=vram_gb,
+                output_folder=_full_path(folder),
+                theme=Theme(theme),
+            )
+        )
+        return tag("p", strings.SAVED, class_="note good", role="status")
+
+    @plain_errors()
+    def show(self) -> tuple[str, str, float | None, str, str]:
+        """Return what is kept now, for a page that was loaded again."""
+        now = self._page.engine.settings
+        return now.device, str(now.precision), now.vram_gb, str(now.output_folder), str(now.theme)
+
+
+def _build_machine(now: Settings) -> tuple[gr.Dropdown, gr.Radio, gr.Number]:
+    device = gr.Dropdown(
+        label=strings.DEVICE,
+        info=strings.DEVICE_INFO,
+        choices=[str(device) for device in Device],
+        value=now.device,
+        allow_custom_value=True,
+        elem_id="device",
+    )
+    precision = gr.Radio(
+        label=strings.PRECISION,
+        info=strings.PRECISION_INFO,
+        choices=[str(precision) for precision in Precision],
+        value=str(now.precision),
+        elem_id="precision",
+    )
+    vram = gr.Number(
+        label=strings.VRAM,
+        info=strings.VRAM_INFO,
+        value=now.vram_gb,
+        step=0.5,
+        elem_id="vram",
+    )
+    return device, precision, vram
+
+
+def _full_path(text: str) -> Path:
+    path = Path(text.strip()).expanduser()
+    if not path.is_absolute():
+        sentence = f"The output folder {text.strip()!r:.80} is not a full path."
+        raise BadRequest(sentence, strings.FULL_PATH)
+    return path
+
+
+def _notices_markup(notices: tuple[str, ...]) -> Markup:
+    return tag("div", *(tag("p", notice, class_="note warn", role="status") for notice in notices))
