@@ -15,6 +15,7 @@ from torch import Tensor
 from engine.model.transformer import Context, Modulation, Transformer
 from engine.sampling.guidance import Guidance
 from engine.sampling.samplers import Sampler
+from engine.sampling.schedules import model_times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Denoiser:
         self._transformer = transformer
         self._guidance = guidance
         self._sigmas = [float(sigma) for sigma in sigmas[:-1]]
-        self._modulation: Modulation = transformer.modulate(1 - sigmas[:-1])
+        self._modulation: Modulation = transformer.modulate(model_times(sigmas[:-1]))
         self._alone = transformer.arrange(conditions.positive, *size)
         self._guided: Context | None = None
         if any(guidance.active(sigma) for sigma in self._sigmas):

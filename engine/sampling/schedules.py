@@ -21,3 +21,12 @@ def schedule(steps: int, shift: float) -> Tensor:
     """
     sigmas = shifted(torch.linspace(1.0, 1.0 / steps, steps, dtype=torch.float32), shift)
     return torch.cat([sigmas, torch.zeros(1)])
+
+
+def model_times(sigmas: Tensor) -> Tensor:
+    """Return the times that the network is told, [S] float32: 1 - sigma, 0 = noise.
+
+    Formed in thousandths and rounded there, as the reference does: the network's time embedding is
+    so fine that the other rounding moves its output tenfold further from the reference.
+    """
+    return (1000 - sigmas * 1000) / 1000

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from engine.sampling.schedules import schedule, shifted
+from engine.sampling.schedules import model_times, schedule, shifted
 
 
 def test_the_turbo_schedule_has_the_published_numbers() -> None:
@@ -28,3 +28,9 @@ def test_a_schedule_falls_from_one_to_exactly_zero(steps: int, shift: float) -> 
 def test_shift_one_changes_nothing() -> None:
     sigmas = torch.linspace(0, 1, 11)
     assert torch.equal(shifted(sigmas, 1.0), sigmas)
+
+
+def test_the_network_is_told_the_time_from_noise_to_picture():
+    times = model_times(torch.tensor([1.0, 0.9, 0.25, 0.0]))
+    assert torch.allclose(times, torch.tensor([0.0, 0.1, 0.75, 1.0]), atol=1e-6)
+    assert times[[0, -1]].tolist() == [0.0, 1.0]
