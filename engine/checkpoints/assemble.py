@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,11 +17,15 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where weights go: the number type and device they get, and what to call the network."""
+    """Where weights go: the number type and device they get, and what to call the network.
+
+    on_tensor runs before each tensor is read; it may raise to cancel.
+    """
 
     what: str
     dtype: torch.dtype
     device: torch.device
+    on_tensor: Callable[[], None] = lambda: None
 
 
 def fill(module: nn.Module, source: TensorSource, dialect: Dialect, target: Target) -> None:
@@ -49,6 +53,7 @@ def fill(module: nn.Module, source: TensorSource, dialect: Dialect, target: Targ
         filled = torch.empty(weight.shape, dtype=target.dtype, device=target.device)
         parts = filled.chunk(len(pieces[name]))
         for part, piece in zip(parts, pieces[name], strict=True):
+            target.on_tensor()
             part.copy_(source.read(piece).view(part.shape))
         setattr(module.get_submodule(owner), leaf, nn.Parameter(filled, requires_grad=False))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -27,34 +28,48 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def load_transformer(
-    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device
+    checkpoint: Checkpoint,
+    dtype: torch.dtype,
+    device: torch.device,
+    on_tensor: Callable[[], None] = lambda: None,
 ) -> Transformer:
-    """Load the transformer in `dtype` to `device`; raise `FileRejected` if the files do not fit."""
+    """Load the transformer in `dtype` to `device`; raise `FileRejected` if the files do not fit.
+
+    `on_tensor` runs before each tensor is read; it may raise to cancel.
+    """
     with torch.device("meta"):
         transformer = Transformer(checkpoint.transformer)
-    target = Target("transformer", dtype, device)
+    target = Target("transformer", dtype, device, on_tensor)
     return _filled(transformer, checkpoint.parts.transformer, TRANSFORMER_DIALECTS, target)
 
 
-def load_vae(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> Vae:
-    """Load the autoencoder in `dtype` to `device`; raise `FileRejected` if the files do not fit."""
+def load_vae(
+    checkpoint: Checkpoint,
+    dtype: torch.dtype,
+    device: torch.device,
+    on_tensor: Callable[[], None] = lambda: None,
+) -> Vae:
+    """Load the autoencoder, as `load_transformer`."""
     with torch.device("meta"):
         vae = Vae(checkpoint.vae)
-    return _filled(vae, checkpoint.parts.vae, VAE_DIALECTS, Target("vae", dtype, device))
+    target = Target("autoencoder", dtype, device, on_tensor)
+    return _filled(vae, checkpoint.parts.vae, VAE_DIALECTS, target)
 
 
 def load_text_encoder(
-    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device
+    checkpoint: Checkpoint,
+    dtype: torch.dtype,
+    device: torch.device,
+    on_tensor: Callable[[], None] = lambda: None,
 ) -> TextEncoder:
-    """Load the text encoder in `dtype` to `device`; its last layer is neither read nor built.
+    """Load the text encoder, as `load_transformer`; its last layer is neither read nor built.
 
-    Raises `FileRejected` if the files do not fit. Positions are computed in float32 whatever
-    `dtype` is.
+    Positions are computed in float32 whatever `dtype` is.
     """
     with torch.device("meta"):
         encoder = TextEncoder(checkpoint.text_encoder)
     dialects = (text_encoder_dialect(checkpoint.text_encoder["num_hidden_layers"]),)
-    target = Target("text encoder", dtype, device)
+    target = Target("text encoder", dtype, device, on_tensor)
     return _filled(encoder, checkpoint.parts.text_encoder, dialects, target)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from engine.checkpoints.folder import open_folder
@@ -11,6 +12,7 @@ from engine.checkpoints.load import (
     load_transformer,
     load_vae,
 )
+from engine.errors import Cancelled
 
 CPU = torch.device("cpu")
 
@@ -45,6 +47,20 @@ def test_a_text_encoder_saved_by_transformers_gives_the_same_features(pipeline, 
     tokens = torch.randint(0, 300, (1, 20))
     states = pipeline.text_encoder(tokens, output_hidden_states=True).hidden_states
     assert relative(ours(tokens), states[-2]) < 1e-5
+
+
+@pytest.mark.parametrize("load", [load_transformer, load_vae, load_text_encoder])
+def test_a_load_can_be_cancelled_before_any_tensor(load, reference_folder):
+    def cancel() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 5:
+            raise Cancelled("The user stopped the job.")
+
+    asked = 0
+    with pytest.raises(Cancelled):
+        load(open_folder(reference_folder), torch.float32, CPU, cancel)
+    assert asked == 5
 
 
 def test_the_tokenizer_gives_the_ids_of_the_reference(pipeline, reference_folder):
