@@ -130,7 +130,7 @@ def test_the_home_folder_is_not_named(data_folder):
     assert "pictures" in _text(data_folder)
 
 
-def test_a_disk_that_fills_up_ends_no_job_and_floods_no_terminal(data_folder, monkeypatch, capsys):
+def test_a_disk_that_fills_up_ends_no_job_and_floods_no_terminal(data_folder, capsys):
     log.set_up(data_folder, verbose=False)
     own = [each for each in logging.getLogger().handlers if each.get_name() == "atelier"]
     handler = next(each for each in own if hasattr(each, "stream"))
@@ -141,7 +141,8 @@ def test_a_disk_that_fills_up_ends_no_job_and_floods_no_terminal(data_folder, mo
 
         seek = tell = flush = close = lambda *_arguments: 0
 
-    monkeypatch.setattr(handler, "stream", Full())
+    handler.stream.close()
+    handler.stream = Full()
     engine_logger.info("lost")
     assert capsys.readouterr() == ("", "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
 
 import pytest
@@ -109,6 +110,26 @@ def test_the_copy_for_the_decoder_holds_what_makes_the_pixels_and_nothing_else()
     found = webp.read_webp(io.BytesIO(riff(*chunks)))
     assert found.data == riff(webp_canvas(8, 8), webp_lossless(8, 8))
     assert found.exif == b"turn"
+
+
+def test_a_jpeg_may_have_a_hundred_scans():
+    data = encoded(Image.effect_noise((24, 16), 50), "JPEG", progressive=True)
+    scans, last = data.count(b"\xff\xda"), data[data.rfind(b"\xff\xda") : -2]
+    most = data[:-2] + last * (jpeg.MAX_SCANS - scans)
+    assert open_picture(most + b"\xff\xd9").size == (24, 16)
+    with pytest.raises(FileRejected, match="more than 100 scans"):
+        open_picture(most + last + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_profile_above_a_megabyte_never_reaches_the_decoder(kind):
+    read = {"PNG": png.read_png, "JPEG": jpeg.read_jpeg, "WEBP": webp.read_webp}[kind]
+    for size in (1 << 19, 3 << 20):
+        profile = random.Random(0).randbytes(size)
+        data = encoded(Image.new("RGB", (8, 8)), kind, icc_profile=profile)
+        copy = read(io.BytesIO(data)).data
+        assert (size < len(copy)) == (size < container.MAX_PROFILE_BYTES)
+        assert len(copy) < 1 << 20 or kind == "JPEG"
 
 
 def test_sizes_up_to_the_limit_pass():
