@@ -14,6 +14,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,8 +105,10 @@ def open_page(engine: Engine, options: LaunchOptions) -> OpenPage:
         _serve(demo, exposure, port, browser=options.browser)
         return demo
 
-    # Where no event loop runs, Gradio makes one for each of its locks and never closes it.
-    demo = asyncio.run(start())
+    # Where no event loop runs, Gradio makes one for each of its locks and never closes it. In a
+    # thread of its own, for the caller may have a loop already.
+    with ThreadPoolExecutor(1) as pool:
+        demo = pool.submit(asyncio.run, start()).result()
     return OpenPage(demo, str(demo.local_url), exposure.password)
 
 
@@ -136,6 +139,9 @@ def clear_environment(environment: MutableMapping[str, str], data_dir: Path) -> 
     cache = data_dir / "cache"
     environment["GRADIO_ANALYTICS_ENABLED"] = "False"
     environment["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    # Otherwise Gradio keeps statistics of every event, and imports pandas for the first.
+    environment["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
+    environment["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
     environment["GRADIO_TEMP_DIR"] = str(cache / "page")
     environment["GRADIO_EXAMPLES_CACHE"] = str(cache / "examples")
     # Gradio asks its own server whether it answers; a proxy for the outside would stand between.

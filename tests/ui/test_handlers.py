@@ -219,9 +219,7 @@ def test_a_picture_that_is_not_there_is_not_recalled(form, index):
         form.recall(event(act="all", index=index), (), "demo-turbo")
 
 
-def test_a_dropped_picture_restores_its_settings_and_says_so(
-    demo, form, jobs, engine
-):
+def test_a_dropped_picture_restores_its_settings_and_says_so(demo, form, jobs, engine):
     job, _ = run(jobs, engine, seed="5", model="demo-turbo", prompt="a green ring")
     path = engine.settings.output_folder / f"{job}-0.png"
     restored = named(demo, form.restore(str(path), "demo-base"))
