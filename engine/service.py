@@ -38,7 +38,7 @@ from engine.jobs.desk import Desk
 from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
 from engine.request import Device, Precision, Request
 from engine.settings import Settings
-from engine.storage import project_root
+from engine.storage import project_root, sweep_temporary
 from engine.tasks.resolve import find_model
 from engine.variants import VARIANTS, Variant, by_name
 
@@ -246,6 +246,7 @@ class Engine:
 
     def _supervise(self) -> None:
         """Keep a worker as long as the engine is open; after a failed start, only when needed."""
+        sweep_temporary(self._settings.output_folder)
         while self._wanted.wait() and not self._closed.is_set():
             link = self._hire()
             with self._news:

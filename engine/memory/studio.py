@@ -93,7 +93,7 @@ class Studio:
         self._model: Model | None = None
 
     def model(self, checkpoint: Checkpoint, place: Place, check: Callable[[], None]) -> Model:
-        """Return a model, loaded if it is not there; `check` may raise between its parts.
+        """Return a model, loaded if it is not there; `check` may raise between tensors.
 
         The one before is let go first, so that two never share the memory.
         """
@@ -115,13 +115,10 @@ class Studio:
 
 def _load(checkpoint: Checkpoint, place: Place, check: Callable[[], None]) -> Model:
     device = torch.device(place.device)
-    check()
     tokenizer = load_tokenizer(checkpoint)
-    text_encoder = load_text_encoder(checkpoint, place.side_dtype, device)
-    check()
-    transformer = load_transformer(checkpoint, place.dtype, device)
-    check()
-    vae = load_vae(checkpoint, place.side_dtype, device)
+    text_encoder = load_text_encoder(checkpoint, place.side_dtype, device, check)
+    transformer = load_transformer(checkpoint, place.dtype, device, check)
+    vae = load_vae(checkpoint, place.side_dtype, device, check)
     check()
     return Model(
         digest=checkpoint.digest,

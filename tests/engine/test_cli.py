@@ -1,0 +1,290 @@
+"""The commands: what they print, where they write, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from engine import cli
+from engine.cli.options import request_of
+from engine.images.metadata import read_recipe
+from engine.request import Request
+from engine.storage import project_root
+
+ROOT = project_root()
+APP = (sys.executable, str(ROOT / "app.py"))
+posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+
+
+@pytest.fixture(autouse=True)
+def _own_signals():
+    """The door to the commands takes SIGTERM; give it back."""
+    kept = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, kept)
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run a command in this process, from a folder of its own; return code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, list[str], list[str]]:
+        code = cli.main(arguments, lambda *_: None)
+        written = capsys.readouterr()
+        return code, written.out.splitlines(), written.err.splitlines()
+
+    return call
+
+
+def small(model: Path, *rest: str) -> list[str]:
+    return ["--model", str(model), "--size", "64x64", "--steps", "4", "--seed", "5", *rest]
+
+
+WRONG = {
+    "an unknown option": (["--nonsense"], "--nonsense"),
+    "an unknown command": (["paint"], "paint"),
+    "a command of a later version": (["edit", "x"], "edit"),
+    "an option of a later version": (["generate", "x", "--lora", "y.safetensors"], "--lora"),
+    "no prompt": (["generate"], "PROMPT"),
+    "an abbreviated option": (["generate", "x", "--guid", "3"], "--guid"),
+    "a seed that is no number": (["generate", "x", "--seed", "abc"], "abc"),
+    "a negative seed": (["generate", "x", "--seed", "-1"], "-1"),
+    "no step": (["generate", "x", "--steps", "0"], "steps is 0"),
+    "a guidance that is no number": (["generate", "x", "--guidance", "nan"], "nan"),
+    "an endless shift": (["generate", "x", "--shift", "inf"], "inf"),
+    "a size without height": (["generate", "x", "--size", "64"], "'64' is no size"),
+    "a size that is no multiple": (["generate", "x", "--size", "100x64"], "width is 100"),
+    "a huge size": (["generate", "x", "--size", "8192x8192"], "8192 x 8192"),
+    "no picture": (["generate", "x", "--count", "0"], "count is 0"),
+    "an unknown precision": (["generate", "x", "--precision", "fp8"], "fp8"),
+    "a card with no memory": (["generate", "x", "--vram", "-4"], "-4"),
+    "an output that is no PNG": (["generate", "x", "-o", "out.jpg"], "out.jpg"),
+    "an output folder that is not there": (["generate", "x", "-o", "no/out.png"], "folder no"),
+    "latents in a folder that is not there": (
+        ["generate", "x", "--save-latents", "no/l.safetensors"], "folder no",
+    ),
+    "latents that are no safetensors": (["generate", "x", "--save-latents", "l.pt"], "l.pt"),
+    "a NUL in the prompt": (["generate", "a\0b"], "NUL"),
+    "a prompt without end": (["generate", "x" * 100_001], "100,001"),
+    "models without an action": (["models"], "ACTION"),
+    "a model that is not there": (["models", "info", "nonesuch"], "nonesuch"),
+    "a port out of range": (["--port", "70000"], "70000"),
+    "an option of the page before a command": (["--device", "cpu", "doctor"], "--device"),
+    "a benchmark against a stranger": (["bench", "--against", "comfy"], "comfy"),
+    "two models to measure": (["bench", "--model", "x", "--random-weights", "demo"], "--model"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_ends_with_2_and_one_line_that_names_it(case, run):
+    arguments, named = WRONG[case]
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, [])
+    (line,) = err
+    assert line.startswith("error: ")
+    assert named in line
+
+
+def test_a_bug_ends_with_1_and_one_line(run, capsys, monkeypatch):
+    def broken(_arguments):
+        raise ZeroDivisionError("a\nbug")
+
+    monkeypatch.setattr(cli, "parse", broken)
+    with pytest.raises(SystemExit) as left:
+        run("doctor")
+    assert left.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: Unexpected ZeroDivisionError: a bug.")
+
+
+def test_an_interrupt_ends_with_130_and_one_line(run, monkeypatch):
+    def interrupted(_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "parse", interrupted)
+    assert run("doctor") == (130, [], ["error: The command was cancelled."])
+
+
+@pytest.mark.parametrize("command", ["generate", "models", "bench", "doctor", ""])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main([*([command] if command else []), "--help"], lambda *_: None)
+    assert left.value.code == 0
+    assert command in capsys.readouterr().out
+
+
+def test_help_and_wrong_options_do_not_wait_for_torch():
+    program = (
+        "import sys\nfrom engine.cli import main\n"
+        "assert main(['generate', 'x', '--size', '1'], None) == 2\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
+    assert done.returncode == 0
+
+
+def test_models_are_listed(run):
+    code, out, err = run("models", "list", "--json")
+    listed = {model["name"]: model for model in json.loads(out[0])}
+    assert (code, err) == (0, [])
+    assert list(listed) == ["demo-turbo", "demo-base", "turbo", "base"]
+    assert listed["turbo"]["ready"] is False
+    assert len(run("models", "list")[1]) == 4
+
+
+def test_a_model_is_described(run, tiny_model):
+    code, out, err = run("models", "info", str(tiny_model), "--json")
+    found = json.loads(out[0])
+    assert (code, err) == (0, [])
+    assert (found["part"], found["variant"], found["dialect"]) == ("model", "turbo", "diffusers")
+    assert "Z-Image, model, turbo" in run("models", "info", str(tiny_model))[1][0]
+
+
+def test_a_stranger_is_told_from_a_model(run, tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"\x80\x04PK not at all")
+    code, _, err = run("models", "info", "x.safetensors")
+    assert (code, len(err)) == (2, 1)
+
+
+def test_pictures_are_written_and_told_in_json(run, tiny_model, tmp_path):
+    arguments = small(tiny_model, "--count", "2", "--json", "-o", "out.png")
+    code, out, err = run("generate", "a cat", *arguments, "--save-latents", "l.safetensors")
+    assert code == 0
+    assert all(line.startswith("warning: ") for line in err)
+    told = [json.loads(line) for line in out]
+    assert [Path(line["path"]) for line in told] == [tmp_path / "out-1.png", tmp_path / "out-2.png"]
+    assert [line["seed"] for line in told] == [5, 6]
+    for line in told:
+        assert set(line) == {
+            "path", "seed", "model", "precision", "steps", "nfe", "seconds", "peak_memory",
+            "plan", "warnings",
+        }  # fmt: skip
+        assert (line["precision"], line["steps"], line["nfe"]) == ("fp32", 4, 4)
+        assert line["model"] == tiny_model.name
+        assert 0 < line["seconds"]["denoising"] <= line["seconds"]["total"]
+        assert line["warnings"] == [note.removeprefix("warning: ") for note in err]
+        assert read_recipe(Path(line["path"]))["request"]["seed"] == line["seed"]
+    assert load_file(tmp_path / "l.safetensors")["latents"].shape == (2, 16, 8, 8)
+
+
+def test_without_json_the_path_alone_is_told(run, tiny_model, tmp_path):
+    code, out, _ = run("generate", "a cat", *small(tiny_model), "-o", "one.png")
+    assert (code, out) == (0, [str(tmp_path / "one.png")])
+    with Image.open(out[0]) as picture:
+        assert picture.size == (64, 64)
+
+
+def test_what_fails_while_painting_is_told_like_wrong_input(run, tiny_model, tmp_path):
+    code, out, err = run("generate", "a cat", *small(tiny_model), "--sampler", "x", "-o", "a.png")
+    assert (code, out) == (2, [])
+    assert [line for line in err if line.startswith("error: ")] == err[-1:]
+    assert "The sampler 'x' is not known" in err[-1]
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_every_option_reaches_the_request():
+    options = cli.parse(
+        ["generate", "p", "--model", "m", "--negative", "n", "--seed", "1", "--steps", "2",
+         "--guidance", "3", "--shift", "4", "--sampler", "s", "--size", "64x80", "--count", "5",
+         "--cfg-normalization", "6", "--cfg-truncation", "0.7", "--precision", "bf16",
+         "--device", "cuda:1"]
+    )  # fmt: skip
+    assert request_of(options) == Request(
+        prompt="p", negative="n", model="m", seed=1, steps=2, guidance_scale=3.0, shift=4.0,
+        sampler="s", width=64, height=80, count=5, cfg_normalization=6.0, cfg_truncation=0.7,
+        precision="bf16", device="cuda:1",
+    )  # fmt: skip
+
+
+def test_a_command_line_without_options_is_the_default_request():
+    assert request_of(cli.parse(["generate", "p"])) == Request(prompt="p")
+
+
+def test_the_pages_options_reach_the_page(tmp_path):
+    seen = []
+
+    def open_page(engine, options):
+        seen.append((engine.settings, options))
+
+    words = "--host 0.0.0.0 --port 7861 --share --password secret --no-browser --vram 6"
+    arguments = [*words.split(), "--device", "cpu", "--data-dir", str(tmp_path)]
+    assert cli.main(arguments, open_page) == 0
+    ((settings, options),) = seen
+    assert (options.host, options.port, options.share) == ("0.0.0.0", 7861, True)
+    assert (options.password, options.browser) == ("secret", False)
+    assert (settings.device, settings.vram_gb, settings.data_dir) == ("cpu", 6.0, tmp_path)
+    assert (tmp_path / "logs" / "studio.log").exists()
+
+
+def test_damaged_settings_are_told_when_the_page_opens(tmp_path, capsys):
+    (tmp_path / "settings.json").write_text("{")
+    assert cli.main(["--data-dir", str(tmp_path)], lambda *_: None) == 0
+    assert capsys.readouterr().err.startswith("warning: The settings file")
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_this_machine_well(run):
+    began = time.monotonic()
+    code, out, err = run("doctor")
+    assert (code, err) == (0, [])
+    assert [line.split()[0] for line in out if line.split()[0] != "card"][:5] == [
+        "system", "processor", "PyTorch", "device", "precision",
+    ]  # fmt: skip
+    assert out[-1].startswith("proof")
+    assert time.monotonic() - began < 60
+
+
+def test_a_device_that_computes_wrong_does_not_pass(monkeypatch):
+    import torch
+
+    from engine.cli import doctor
+    from engine.errors import NumericalError
+    from engine.request import Precision
+
+    conv2d = torch.nn.functional.conv2d
+
+    def wrong(x, *rest, **options):
+        right = conv2d(x, *rest, **options)
+        return right if x.dtype is torch.float64 else right + 0.1
+
+    doctor.check_arithmetic("cpu", Precision.FP32)
+    monkeypatch.setattr(torch.nn.functional, "conv2d", wrong)
+    with pytest.raises(NumericalError, match="convolution on cpu in fp32 is off by"):
+        doctor.check_arithmetic("cpu", Precision.FP32)
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*APP, *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("delay", [0.5, 4.0, 12.0])
+def test_a_signal_ends_a_command_within_five_seconds_and_leaves_no_file(
+    number, delay, tiny_model, tmp_path
+):
+    arguments = ["--model", str(tiny_model), "--size", "64x64", "--steps", "1000", "--count", "64"]
+    process = start("generate", "x", *arguments, "-o", "x.png", cwd=tmp_path)
+    time.sleep(delay)
+    began = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - began < 5
+    if delay > 1:
+        assert process.returncode == 130
+        lines = [line for line in err.splitlines() if not line.startswith("warning: ")]
+        assert lines == ["error: The command was cancelled."]
+    assert list(tmp_path.iterdir()) == []
