@@ -231,15 +231,32 @@ def test_other_formats_are_refused_by_content_and_their_decoders_never_run(
     data = STRANGERS.get(name) or (encoded(image, name) if name in OTHERS else b"")
     path = data_folder / "picture.png"
     path.write_bytes(data)
+    _forbid_all_but(monkeypatch, "PNG", "JPEG", "WEBP")
+    with pytest.raises(FileRejected):
+        open_picture(path)
+
+
+def _forbid_all_but(monkeypatch, *kinds):
+    """Make every decoder of another kind fail the test as soon as it is asked anything."""
 
     def never(*_arguments):
         raise AssertionError("a decoder of another format was entered")
 
     Image.init()
-    for other in set(Image.OPEN) - {"PNG", "JPEG", "WEBP"}:
+    for other in set(Image.OPEN) - set(kinds):
         monkeypatch.setitem(Image.OPEN, other, (never, never))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_that_its_decoder_does_not_take_is_given_to_no_other(kind, monkeypatch):
+    broken = {
+        "PNG": png(header(8, 8, depth=3), chunk(b"IDAT"), chunk(b"IEND")),
+        "JPEG": jpeg_of_size(8, 8).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc0\x00\x0b\x07"),
+        "WEBP": riff(webp_lossless(8, 8)),
+    }
+    _forbid_all_but(monkeypatch, kind)
     with pytest.raises(FileRejected):
-        open_picture(path)
+        open_picture(broken[kind])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])

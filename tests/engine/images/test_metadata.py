@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -309,6 +310,20 @@ def test_unknown_values_and_versions_are_noted():
 def test_the_device_of_another_machine_is_not_taken_over():
     values = {"prompt": "x", "device": "cuda:7"}
     assert request_from_recipe({"version": 1, "request": values}) == (Request(prompt="x"), ())
+
+
+def test_a_huge_recipe_is_refused_before_it_is_read(data_folder):
+    size = 512 << 20
+    with (data_folder / "a.png").open("wb") as stream:
+        stream.write(small_png()[:33] + struct.pack(">I4s", size, b"tEXt") + b"recipe\0")
+        stream.truncate(33 + 12 + size)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileRejected, match="536,870,912 bytes"):
+            read_recipe(data_folder / "a.png")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_length_of_a_text_chunk_is_bounded_before_it_is_read():
