@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
@@ -17,6 +16,8 @@ SIDE_MULTIPLE = 16
 MAX_STEPS = 1000
 MAX_COUNT = 64
 MAX_SEED = 2**63 - 1
+MAX_NAME_CHARACTERS = 40
+MAX_SHOWN = 10**30
 
 
 class Precision(StrEnum):
@@ -69,6 +70,8 @@ class Request:
         _check_text("prompt", self.prompt)
         _check_text("negative prompt", self.negative)
         _check_text("model", self.model)
+        _check_name("sampler", self.sampler)
+        _check_name("device", self.device)
         _check_whole("seed", self.seed, 0, MAX_SEED)
         _check_whole("steps", self.steps, 1, MAX_STEPS)
         _check_whole("count", self.count, 1, MAX_COUNT)
@@ -84,11 +87,7 @@ class Request:
                 f"{MAX_PIXELS // 1_000_000} million.",
                 "Choose a smaller size.",
             )
-        if self.precision not in set(Precision):
-            raise BadRequest(
-                f"The precision {self.precision!r} is not known.",
-                f"Choose one of {', '.join(Precision)}.",
-            )
+        object.__setattr__(self, "precision", _precision(self.precision))
 
     def to_json(self) -> dict[str, Any]:
         """Return the request as JSON values, by field name."""
@@ -103,9 +102,6 @@ class Request:
             raise BadRequest(f"The request has unknown fields: {', '.join(unknown)}.")
         if "prompt" not in values:
             raise BadRequest("The request has no prompt.", "Say what to paint.")
-        precision = values.get("precision", Precision.AUTO)
-        if precision in set(Precision):
-            values = {**values, "precision": Precision(precision)}
         return cls(**values)
 
     def with_values(self, **changes: Any) -> Request:
@@ -123,6 +119,21 @@ def _check_text(name: str, value: object) -> None:
         )
     if "\0" in value:
         raise BadRequest(f"The {name} contains a NUL character.", "Remove it.")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise BadRequest(f"The {name} is not proper Unicode text.", "Type it anew, in UTF-8.")
+
+
+def _check_name(name: str, value: object) -> None:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME_CHARACTERS:
+        raise BadRequest(f"The {name} must be a short name, not {value!r:.80}.")
+
+
+def _precision(value: object) -> Precision:
+    if not isinstance(value, str) or value not in set(Precision):
+        raise BadRequest(
+            f"The precision {value!r:.40} is not known.", f"Choose one of {', '.join(Precision)}."
+        )
+    return Precision(value)
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
@@ -131,7 +142,7 @@ def _check_whole(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadRequest(f"The {name} must be a whole number, not {value!r:.80}.")
     if not low <= value <= high:
-        raise BadRequest(f"The {name} is {value}, but must lie between {low} and {high}.")
+        raise BadRequest(f"The {name} is {_shown(value)}, but must lie between {low} and {high}.")
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:
@@ -139,8 +150,15 @@ def _check_number(name: str, value: object, low: float, high: float) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadRequest(f"The {name} must be a number, not {value!r:.80}.")
-    if not math.isfinite(value) or not low <= value <= high:
-        raise BadRequest(f"The {name} is {value}, but must lie between {low:g} and {high:g}.")
+    if not low <= value <= high:
+        raise BadRequest(
+            f"The {name} is {_shown(value)}, but must lie between {low:g} and {high:g}."
+        )
+
+
+def _shown(value: float) -> str:
+    """Write a number for a message; one of thousands of digits would not even print."""
+    return "far too large" if isinstance(value, int) and abs(value) >= MAX_SHOWN else str(value)
 
 
 def _check_side(name: str, value: object) -> None:

@@ -16,13 +16,12 @@ from engine.demo.recipe import SIZE_SHARES, SIZES
 from engine.demo.scenes import Mix, Scene, sample_scene
 from engine.model.transformer import SEQUENCE_MULTIPLE
 from engine.model.vae import Vae
+from engine.tasks.text_to_image import TEMPLATE
 
 EMPTY_SHARE = 0.1
 """Share of examples without a caption: what guidance pushes away from."""
 
 ENCODE_AT_ONCE = 32
-
-TEMPLATE = "<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class Batcher:
             pool = rng.choices(list(pools), list(pools.values()))[0]
             size, scene, latents = pool.pick(rng)
             words = "" if rng.random() < EMPTY_SHARE else caption(scene, rng)
-            ids = self._tokenizer.encode(TEMPLATE.format(prompt=words)).ids
+            ids = self._tokenizer.encode(words.join(TEMPLATE)).ids
             waiting = self._waiting[size, -(-len(ids) // SEQUENCE_MULTIPLE)]
             waiting.append((latents, ids))
             if len(waiting) == self._batch:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.demo.pool import TEMPLATE, Batch, Batcher, LatentPool
+from engine.demo.pool import Batch, Batcher, LatentPool
 from engine.demo.recipe import SHIFT, TURBO_GUIDANCE, TURBO_RATES, TURBO_STEPS
 from engine.demo.scenes import FULL
 from engine.demo.train_flow import (
@@ -27,6 +27,7 @@ from engine.demo.trainer import Moment, Run, Trainer
 from engine.model.transformer import SEQUENCE_MULTIPLE
 from engine.sampling.guidance import Guidance
 from engine.sampling.schedules import schedule
+from engine.tasks.text_to_image import TEMPLATE
 
 ON_THE_GRID = 0.6
 """Share of examples at exactly the noise levels of the student's schedule."""
@@ -47,7 +48,7 @@ def train_turbo(run: Run, teaching: Teaching) -> dict[str, Tensor]:
     trainer = Trainer(student, TURBO_RATES, run, ema_decay=0.995)
     pool = LatentPool(teaching.vae, FULL, POOL, run.rng("pool", trainer.step))
     batcher = Batcher(teaching.tokenizer, BATCH)
-    nothing = teaching.tokenizer.encode(TEMPLATE.format(prompt="")).ids
+    nothing = teaching.tokenizer.encode("".join(TEMPLATE)).ids
 
     def loss(moment: Moment) -> Tensor:
         pool.refresh(moment.rng, 1)

@@ -23,7 +23,8 @@ class TextEncoder(nn.Module):
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         layers = int(config["num_hidden_layers"]) - UNUSED_LAYERS
-        self.model = Qwen3Model(_shortened(config, layers))
+        shortened = {**config, "num_hidden_layers": layers}
+        self.model = Qwen3Model(Qwen3Config(**shortened, dtype=torch.float32))
         self.model.norm = nn.Identity()  # type: ignore[assignment]
         # No file holds the angles, so they are real numbers even where the weights are yet to come.
         with torch.device("cpu"):
@@ -34,16 +35,3 @@ class TextEncoder(nn.Module):
         output = self.model(input_ids=tokens, use_cache=False)
         features: Tensor = output.last_hidden_state
         return features
-
-
-def _shortened(config: dict[str, Any], layers: int) -> Qwen3Config:
-    fields = {key: value for key, value in config.items() if key not in _REPLACED_FIELDS}
-    kinds = config.get("layer_types")
-    if kinds is not None:
-        fields["layer_types"] = kinds[:layers]
-    return Qwen3Config(**fields, num_hidden_layers=layers, dtype=torch.float32)
-
-
-_REPLACED_FIELDS = frozenset(
-    {"num_hidden_layers", "layer_types", "dtype", "torch_dtype", "architectures", "auto_map"}
-)

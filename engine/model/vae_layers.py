@@ -49,9 +49,12 @@ class NormActConv(nn.Module):
             whole: Tensor = self.conv(F.silu(self.norm(x)))
             return whole
         scale, shift = _norm_terms(self.norm, x)
-        return _conv_in_strips(
-            self.conv, x, strips, lambda part: F.silu(torch.addcmul(shift, part, scale))
-        )
+
+        def prepare(part: Tensor) -> Tensor:
+            # In float32 up to the activation, as group norm itself computes.
+            return F.silu(torch.addcmul(shift, part.float(), scale).to(part.dtype))
+
+        return _conv_in_strips(self.conv, x, strips, prepare)
 
 
 class ResnetBlock(nn.Module):
@@ -142,7 +145,7 @@ def _stage(in_channels: int, out_channels: int, groups: int) -> NormActConv:
 
 
 def _norm_terms(norm: nn.GroupNorm, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Fold a group norm over `x`, [B, C, H, W], into scale and shift, each [B, C, 1, 1]."""
+    """Fold a group norm over `x`, [B, C, H, W], into float32 scale and shift, [B, C, 1, 1]."""
     count, channels = x.shape[:2]
     groups = x.reshape(count, norm.num_groups, -1)
     variance, mean = torch.var_mean(groups.float(), dim=-1, correction=0)
@@ -150,7 +153,7 @@ def _norm_terms(norm: nn.GroupNorm, x: Tensor) -> tuple[Tensor, Tensor]:
     inverse = (variance + norm.eps).rsqrt().repeat_interleave(per_group, dim=1)
     scale = inverse * norm.weight.float()
     shift = norm.bias.float() - mean.repeat_interleave(per_group, dim=1) * scale
-    return scale[..., None, None].to(x.dtype), shift[..., None, None].to(x.dtype)
+    return scale[..., None, None], shift[..., None, None]
 
 
 def _conv_in_strips(

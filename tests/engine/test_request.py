@@ -27,11 +27,20 @@ BAD_VALUES = [
     ({"prompt": None}, "None", "text"),
     ({"negative": 7}, "7", "text"),
     ({"precision": "fp8"}, "fp8", "bf16"),
+    ({"precision": []}, "[]", "bf16"),
+    ({"sampler": []}, "[]", "name"),
+    ({"device": 5}, "5", "name"),
+    ({"device": "x" * 99}, "xxx", "name"),
+    ({"seed": 10**5000}, "far too large", "between"),
+    ({"guidance_scale": 10**400}, "far too large", "between"),
+    ({"prompt": "caf\udce9"}, "Unicode", "UTF-8"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("values", "bad", "hint"), BAD_VALUES, ids=[str(v[0])[:40] for v in BAD_VALUES]
+    ("values", "bad", "hint"),
+    BAD_VALUES,
+    ids=[f"{i}-{next(iter(v[0]))}" for i, v in enumerate(BAD_VALUES)],
 )
 def test_a_bad_value_is_named_with_the_next_step(
     values: dict[str, object], bad: str, hint: str
@@ -47,6 +56,10 @@ def test_a_request_survives_json() -> None:
         prompt="ein Baum 🌳\n", seed=2**62, width=64, height=128, precision=Precision.BF16
     )
     assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
+
+
+def test_a_precision_may_be_given_as_plain_text() -> None:
+    assert Request(prompt="a tree", precision="bf16").precision is Precision.BF16  # type: ignore[arg-type]
 
 
 def test_unknown_fields_and_a_missing_prompt_are_refused() -> None:

@@ -3,7 +3,7 @@ import torch
 
 from engine.model.config import VaeConfig
 from engine.model.vae import Vae, to_picture_range
-from engine.model.vae_layers import Strips
+from engine.model.vae_layers import WHOLE, NormActConv, Strips
 
 CONFIG = VaeConfig(block_out_channels=(8, 16, 16, 16), layers_per_block=1, norm_num_groups=4)
 
@@ -20,6 +20,20 @@ def test_a_decode_in_strips_shows_no_seam(vae: Vae, rows: int) -> None:
     whole = vae.decode(latents)
     assert whole.std() > 0.05
     assert (vae.decode(latents, Strips(rows)) - whole).abs().max() < 1e-5
+
+
+def test_strips_of_bfloat16_maps_far_from_zero_stay_as_exact_as_the_whole() -> None:
+    torch.manual_seed(0)
+    stage = NormActConv(torch.nn.GroupNorm(4, 8), torch.nn.Conv2d(8, 8, 3, padding=1))
+    stage.requires_grad_(requires_grad=False)
+    maps = torch.randn(1, 8, 24, 24) + 10
+    exact = stage(maps)
+    half = stage.to(torch.bfloat16)
+    errors = [
+        (half(maps.to(torch.bfloat16), strips).float() - exact).norm() / exact.norm()
+        for strips in (WHOLE, Strips(8))
+    ]
+    assert errors[1] < 1.3 * errors[0]
 
 
 def test_every_strip_gives_a_chance_to_cancel(vae: Vae) -> None:
