@@ -9,7 +9,7 @@ from engine import Engine
 from engine.cli import main
 from engine.cli.options import PageOptions
 from engine.cli.terminal import say
-from engine.service import WORKER_ENVIRONMENT
+from engine.service.links import WORKER_ENVIRONMENT
 
 
 def show_page(engine: Engine, options: PageOptions) -> None:

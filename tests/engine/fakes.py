@@ -7,7 +7,7 @@ import time
 
 from engine import errors, events
 from engine.jobs.order import Hooks, Order, Step, WorkerState
-from engine.service import ThreadLink
+from engine.service.links import ThreadLink
 from engine.worker import Painter
 
 STATE = WorkerState(device="fake", memory="none")

@@ -11,7 +11,7 @@ import pytest
 
 from engine import Engine, Request, Settings, errors, events
 from engine.jobs.desk import MAX_WAITING
-from engine.service import ThreadLink
+from engine.service.links import ThreadLink
 from engine.worker import Painter
 from tests.engine.fakes import STATE, Script
 

@@ -25,7 +25,7 @@ from engine import (
 )
 from engine.images.metadata import make_recipe, write_text
 from engine.jobs.order import Hooks, Order, Step, WorkerState
-from engine.service import ThreadLink
+from engine.service.links import ThreadLink
 from engine.variants import by_name
 from engine.worker import Painter
 
