@@ -13,7 +13,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -34,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Painter:
-    """What does the work: `paint` makes the pictures, `state` describes the machine."""
+    """What does the work: `paint` makes the pictures, `state` describes the last job's device."""
 
     paint: Callable[[Order, Hooks], Result]
     state: Callable[[], WorkerState]
@@ -47,10 +48,15 @@ def real_painter() -> Painter:
     from engine.run import execute
     from engine.tasks.resolve import choose_device
 
-    studio, device = Studio(), choose_device(Device.AUTO, hardware())
-    return Painter(
-        paint=lambda order, hooks: execute(order, studio, hooks), state=lambda: describe(device)
-    )
+    studio, machine = Studio(), hardware()
+    device = choose_device(Device.AUTO, machine)
+
+    def paint(order: Order, hooks: Hooks) -> Result:
+        nonlocal device
+        device = choose_device(order.request.device, machine)
+        return execute(order, studio, hooks)
+
+    return Painter(paint=paint, state=lambda: describe(device))
 
 
 def serve(
@@ -58,14 +64,15 @@ def serve(
 ) -> None:
     """Carry out the orders of `inbox`, one at a time, until it ends; then stop the last one."""
     worker = _Worker(send)
-    with ThreadPoolExecutor(1, thread_name_prefix="painter") as pool:
-        pool.submit(make_painter).add_done_callback(worker.set_up)
+    with ThreadPoolExecutor(1, thread_name_prefix="painter") as pool, ExitStack() as end:
+        # However the inbox ends: the pool waits for its last job.
+        end.callback(worker.closing.set)
+        pool.submit(worker.set_up, make_painter).add_done_callback(worker.begin)
         for message in inbox:
             if isinstance(message, Order):
-                pool.submit(worker.paint, message).add_done_callback(worker.finish(message))
+                worker.take(message, pool)
             elif isinstance(message, CancelOrder):
                 worker.cancelled.add(message.job)
-        worker.closing.set()
 
 
 def main() -> None:
@@ -90,37 +97,55 @@ class _Worker:
         self._send = send
         self._painter: Painter | None = None
 
-    def set_up(self, made: Future[Painter]) -> None:
-        """Take the painter and say that work can begin, or that none ever will."""
+    def set_up(self, make_painter: Callable[[], Painter]) -> WorkerState:
+        """Make the painter, and describe the machine as it found it."""
+        painter = make_painter()
+        state = painter.state()
+        self._painter = painter
+        return state
+
+    def begin(self, made: Future[WorkerState]) -> None:
+        """Say that work can begin, or that none ever will."""
         error = made.exception()
-        if error is not None:
-            self._send(WorkerBroken(error=report(_logged(error))))
-            return
-        self._painter = made.result()
-        self._send(self._painter.state())
+        self._send(made.result() if error is None else WorkerBroken(error=report(_logged(error))))
 
-    def paint(self, order: Order) -> Result:
-        """Carry out one order."""
-        if self._painter is None:
-            raise BugError("An order came before the painter stood.")
-        self._send(events.Started(job=order.job))
-        return self._painter.paint(order, self._hooks(order.job))
-
-    def finish(self, order: Order) -> Callable[[Future[Result]], None]:
-        """Return what to do once an order is carried out: send its terminal event.
+    def take(self, order: Order, pool: Executor) -> None:
+        """Have an order carried out, and then the machine described.
 
         A future holds any failure, even one that is no Exception, without an except clause that
         would keep the frames of the job, and with them its tensors, alive.
         """
+        attempt = pool.submit(self._paint, order)
+        pool.submit(self._describe).add_done_callback(self._finish(order.job, attempt))
 
-        def ended(attempt: Future[Result]) -> None:
-            self.cancelled.discard(order.job)
+    def _paint(self, order: Order) -> Result:
+        painter = self._ready()
+        self._send(events.Started(job=order.job))
+        return painter.paint(order, self._hooks(order.job))
+
+    def _describe(self) -> WorkerState:
+        return self._ready().state()
+
+    def _ready(self) -> Painter:
+        if self._painter is None:
+            raise BugError("An order came before the painter stood.")
+        return self._painter
+
+    def _finish(self, job: str, attempt: Future[Result]) -> Callable[[Future[WorkerState]], None]:
+        """Return what to do after an attempt: send its terminal event and the worker's state.
+
+        A worker that can do no more says so first, or it would be given the next job.
+        """
+
+        def ended(described: Future[WorkerState]) -> None:
+            self.cancelled.discard(job)
             error = attempt.exception()
-            if self._painter is not None:
-                self._send(self._painter.state())
-            self._send(_ending(order.job, attempt))
-            if isinstance(error, WorkerLost):
-                self._send(WorkerBroken(error=report(error)))
+            broken = error if isinstance(error, WorkerLost) else described.exception()
+            if broken is not None:
+                self._send(WorkerBroken(error=report(_logged(broken))))
+            self._send(_ending(job, attempt))
+            if broken is None:
+                self._send(described.result())
 
         return ended
 
@@ -165,6 +190,9 @@ def _logged(error: BaseException) -> BaseException:
 def _messages(stream: BinaryIO) -> Iterator[object]:
     """Yield the messages of a stream; at its end, which is the parent's too, see to our own."""
     for line in stream:
+        if not line.endswith(b"\n"):
+            # The parent died while it wrote.
+            break
         yield wire.decode(line)
     lifeline = threading.Timer(PATIENCE_SECONDS, os._exit, (1,))
     lifeline.daemon = True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import queue
 import threading
 
 import pytest
 
-from engine import errors, events
+from engine import errors, events, worker
+from engine.jobs import wire
 from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
 from engine.request import Request
 from engine.worker import Painter, serve
@@ -35,7 +37,7 @@ def test_a_worker_says_that_it_is_ready_before_anything_else():
 
 def test_a_job_tells_its_start_its_progress_and_its_end():
     kinds = [type(message) for message in told(order("steps 0"))]
-    assert kinds == [WorkerState, events.Started, WorkerState, events.Done]
+    assert kinds == [WorkerState, events.Started, events.Done, WorkerState]
 
 
 def test_progress_and_warnings_carry_the_job_they_belong_to():
@@ -89,10 +91,10 @@ def test_the_end_of_the_inbox_stops_the_last_job():
     assert ending == events.Cancelled(job="job")
 
 
-def test_a_worker_that_lost_its_card_asks_to_be_replaced():
-    sent = told(order("lost"))
-    assert isinstance(sent[-2], events.Failed)
-    assert sent[-1] == WorkerBroken(error=sent[-2].error)
+def test_a_worker_that_lost_its_card_asks_to_be_replaced_before_it_ends_the_job():
+    broken, ending = told(order("lost"))[-2:]
+    assert isinstance(ending, events.Failed)
+    assert broken == WorkerBroken(error=ending.error)
 
 
 def test_a_worker_that_cannot_begin_says_why():
@@ -101,6 +103,70 @@ def test_a_worker_that_cannot_begin_says_why():
 
     (message,) = told(make=broken)
     assert message.error.message == "Unexpected ImportError: no torch."
+
+
+def without_machine(script: Script, answers: int) -> Painter:
+    """A painter whose machine answers only so often."""
+    left = [STATE] * answers
+
+    def state() -> WorkerState:
+        if not left:
+            raise RuntimeError("no such card")
+        return left.pop()
+
+    return Painter(paint=script.paint, state=state)
+
+
+def test_a_machine_that_cannot_be_described_is_no_worker():
+    (message,) = told(make=lambda: without_machine(Script(), 0))
+    assert message.error.message == "Unexpected RuntimeError: no such card."
+
+
+@pytest.mark.parametrize(("prompt", "kind"), [("steps 0", events.Done), ("fail", events.Failed)])
+def test_a_job_ends_though_its_machine_can_no_longer_be_described(prompt, kind):
+    *_, broken, ending = told(order(prompt), make=lambda: without_machine(Script(), 1))
+    assert broken.error.message == "Unexpected RuntimeError: no such card."
+    assert isinstance(ending, kind)
+
+
+def test_a_faulty_message_stops_the_last_job():
+    def inbox():
+        yield order("hold")
+        raise ValueError("no JSON")
+
+    sent: list[object] = []
+    with pytest.raises(ValueError, match="no JSON"):
+        serve(inbox(), sent.append, Script().painter)
+    assert endings(sent) == [events.Cancelled(job="job")]
+
+
+def test_a_line_that_its_sender_could_not_finish_ends_the_worker(monkeypatch):
+    timers = []
+
+    class Timer:
+        daemon = False
+
+        def __init__(self, *arguments: object) -> None:
+            self.arguments = arguments
+
+        def start(self) -> None:
+            timers.append(self.arguments)
+
+    monkeypatch.setattr(worker.threading, "Timer", Timer)
+    whole = wire.encode(CancelOrder(job="a"))
+    assert list(worker._messages(io.BytesIO(whole + whole[:20]))) == [CancelOrder(job="a")]
+    assert timers == [(worker.PATIENCE_SECONDS, worker.os._exit, (1,))]
+
+
+def test_the_machine_is_described_as_the_last_job_used_it(ask, tmp_path, monkeypatch):
+    from engine.memory import probe
+    from engine.memory.hardware import Hardware
+
+    monkeypatch.setattr(probe, "hardware", lambda: Hardware(cuda=((8, 0),)))
+    monkeypatch.setattr(probe, "describe", lambda device: WorkerState(device=device, memory=""))
+    job = Order(job="a", request=ask(device="cpu", steps=1), output=Output(folder=tmp_path))
+    states = [m.device for m in told(job, make=worker.real_painter) if isinstance(m, WorkerState)]
+    assert states == ["cuda", "cpu"]
 
 
 def test_a_failure_pins_nothing_of_the_job():
