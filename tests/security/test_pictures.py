@@ -65,7 +65,7 @@ def _squeezed(size: int) -> bytes:
     return b"".join(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)) + packer.flush()
 
 
-def _pixel_bombs() -> dict[str, bytes]:
+def _pixel_bombs(packed: bytes) -> dict[str, bytes]:
     sides = {"1 bit": (30_000, 1), "gray": (30_000, 8), "deep": (30_000, 16)}
     grays = {
         f"png {name}": png(header(side, side, depth=depth, colours=0), chunk(b"IDAT", b""))
@@ -73,7 +73,7 @@ def _pixel_bombs() -> dict[str, bytes]:
     }
     return {
         **grays,
-        "png colours": png(header(13_000, 13_000), chunk(b"IDAT", _squeezed(200 << 20))),
+        "png colours": png(header(13_000, 13_000), chunk(b"IDAT", packed)),
         "png just above": png(header(8001, 4000), chunk(b"IDAT", b"")),
         "png wide": png(header(65_535, 1), chunk(b"IDAT", b"")),
         "png tall": png(header(1, 65_535), chunk(b"IDAT", b"")),
@@ -89,15 +89,13 @@ def _pixel_bombs() -> dict[str, bytes]:
     }
 
 
-def _note_bombs() -> dict[str, bytes]:
-    packed = _squeezed(512 << 20)
+def _note_bombs(packed: bytes) -> dict[str, bytes]:
     scan = jpeg_segment(0xDA, b"\1\1\0\0\x3f\0") + b"\0"
     comments = jpeg_segment(0xFE, bytes(60_000)) * 1000
     return {
         "zTXt": small_png(chunk(b"zTXt", b"recipe\0\0" + packed)),
         "iTXt": small_png(chunk(b"iTXt", b"recipe\0\1\0\0\0" + packed)),
         "iCCP": small_png(chunk(b"iCCP", b"a\0\0" + packed)),
-        "iCCP within bounds": small_png(chunk(b"iCCP", b"a\0\0" + _squeezed(900 << 20))),
         "chunks": small_png(chunk(b"tEXt", b"a\0b") * 100_000),
         "IDAT of nothing": png(header(8, 8), chunk(b"IDAT") * 100_000, chunk(b"IEND")),
         "frames": small_png(chunk(b"acTL", bytes(8)), after=chunk(b"fdAT", bytes(99)) * 10_000),
@@ -136,7 +134,6 @@ HARMLESS = {
     "zTXt",
     "iTXt",
     "iCCP",
-    "iCCP within bounds",
     "IDAT",
     "frames",
     "hole tEXt",
@@ -148,7 +145,8 @@ HARMLESS = {
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux counts it")
 def test_a_bomb_costs_half_a_second_and_64_megabytes_at_most(tmp_path):
-    bombs = {**_pixel_bombs(), **_note_bombs()}
+    packed = _squeezed(256 << 20)
+    bombs = {**_pixel_bombs(packed), **_note_bombs(packed)}
     for name, data in bombs.items():
         (tmp_path / name).write_bytes(data)
     _holes(tmp_path)
