@@ -1,4 +1,4 @@
-"""A tokenizer is checked rule by rule before the tokenizer library sees it."""
+"""A tokenizer is checked before the tokenizer library sees it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 import time
 
 import pytest
+from transformers import Qwen2Tokenizer
 
-from engine.checkpoints.tokenizer import read_tokenizer
+from engine.checkpoints.tokenizer import CHAT_MARKS, read_tokenizer
 from engine.errors import FileRejected
 
 SIZE = 300
@@ -80,9 +81,16 @@ def test_prompts_are_neither_cut_nor_padded_whatever_the_file_says(described, wr
         (("model", "merges"), [[1, 2]], "merge [1, 2]"),
         (("normalizer",), {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, "Precompiled"),
         (("normalizer",), {"type": "Replace", "pattern": {"Regex": "(a+)+$"}}, "Replace"),
-        (("pre_tokenizer", "pretokenizers", 0, "pattern"), {"Regex": "(a+)+$"}, "unknown pattern"),
-        (("pre_tokenizer",), {"type": "Sequence", "pretokenizers": [{"type": "Evil"}]}, "Evil"),
-        (("pre_tokenizer",), {"type": ["ByteLevel"]}, "unknown rule ['ByteLevel']"),
+        (("pre_tokenizer", "pretokenizers", 0, "pattern"), {"Regex": "(a+)+$"}, "(a+)+$"),
+        (("pre_tokenizer", "pretokenizers", 0, "behavior"), "Removed", "pre_tokenizer"),
+        (("pre_tokenizer", "pretokenizers", 0, "invert"), True, "pre_tokenizer"),
+        (("pre_tokenizer", "pretokenizers", 1, "use_regex"), True, "pre_tokenizer"),
+        (("pre_tokenizer", "pretokenizers", 1, "add_prefix_space"), True, "pre_tokenizer"),
+        (("pre_tokenizer", "pretokenizers", 1, "x"), True, "pre_tokenizer"),
+        (("pre_tokenizer", "pretokenizers"), [], "pre_tokenizer"),
+        (("pre_tokenizer",), {"type": ["ByteLevel"]}, "pre_tokenizer is not Qwen2's"),
+        (("pre_tokenizer",), None, "pre_tokenizer is not Qwen2's: None"),
+        (("normalizer",), None, "normalizer is not Qwen2's: None"),
     ],
 )
 def test_an_odd_tokenizer_is_refused_with_the_reason(place, new, reason, described, written):
@@ -91,11 +99,45 @@ def test_an_odd_tokenizer_is_refused_with_the_reason(place, new, reason, describ
     assert reason in caught.value.message
 
 
-@pytest.mark.parametrize("field", ["version", "added_tokens", "pre_tokenizer"])
-def test_what_only_the_library_rejects_is_our_error_too(field, described, written):
-    described[field] = {"version": "9.9", "pre_tokenizer": {"type": "Split"}}.get(
-        field, [{"content": mark, "id": 7} for mark in ("<|im_start|>", "<|im_end|>")]
+@pytest.mark.parametrize("count", [2, 3, 40])
+def test_known_rules_in_a_row_that_would_double_a_text_each_are_refused(count, described, written):
+    rules = described["pre_tokenizer"]["pretokenizers"]
+    rules += rules[1:] * (count - 1)
+    with pytest.raises(FileRejected, match="pre_tokenizer"):
+        read_tokenizer(written(described), SIZE)
+
+
+def test_added_tokens_that_the_library_would_number_beyond_the_encoder_are_refused(
+    described, written
+):
+    mark = described["added_tokens"][0]
+    described["added_tokens"] += [mark | {"content": f"<|{n}|>", "id": 7} for n in range(41)]
+    assert len(read_tokenizer(written(described), SIZE).get_vocab()) == SIZE
+    described["added_tokens"].append(mark | {"content": "<|41|>", "id": 7})
+    with pytest.raises(FileRejected, match="reach the token id 300, but the text encoder has 300"):
+        read_tokenizer(written(described), SIZE)
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_files_may_differ_in_what_changes_no_token(trimmed, described, written):
+    to_bytes = ("pre_tokenizer", "pretokenizers", 1, "trim_offsets")
+    found = read_tokenizer(written(changed(described, to_bytes, trimmed)), SIZE)
+    assert found.encode(" a b").tokens == ["Ġ", "a", "Ġ", "b"]
+
+
+def test_a_tokenizer_that_the_reference_wrote_is_read(described, tmp_path):
+    vocabulary = described["model"]["vocab"]
+    Qwen2Tokenizer(vocabulary, [], additional_special_tokens=list(CHAT_MARKS)).save_pretrained(
+        tmp_path
     )
+    found = read_tokenizer(tmp_path / "tokenizer.json", SIZE)
+    assert found.encode("a<|im_end|>").tokens == ["a", "<|im_end|>"]
+
+
+@pytest.mark.parametrize("field", ["version", "added_tokens"])
+def test_what_only_the_library_rejects_is_our_error_too(field, described, written):
+    marks = [{"content": mark, "id": 7} for mark in CHAT_MARKS]
+    described[field] = {"version": "9.9", "added_tokens": marks}[field]
     with pytest.raises(FileRejected, match="is damaged"):
         read_tokenizer(written(described), SIZE)
 
