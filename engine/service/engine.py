@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self
@@ -211,24 +212,49 @@ class Engine:
         """Keep a worker as long as the engine is open; after a failed start, only when needed."""
         sweep_temporary(self._settings.output_folder)
         while self._wanted.wait() and not self._closed.is_set():
-            link = self._hire()
-            with self._news:
-                self._link = link
-            if self._closed.is_set():
-                link.dismiss()
-            self._listen(link)
+            with ExitStack() as guard:
+                guard.push(self._survive)
+                self._employ()
 
-    def _listen(self, link: Link) -> None:
-        """Take what a worker tells until it is gone."""
+    def _employ(self) -> None:
+        """Hire a worker, and take what it tells until it is gone."""
+        link = self._hire()
+        with self._news:
+            self._link = link
+        if self._closed.is_set():
+            link.dismiss()
+        try:
+            error, began = self._listen(link)
+        finally:
+            link.dismiss()
+        self._lose(error or report(_lost(link.last_words())), began=began)
+
+    def _survive(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Take whatever goes wrong with a worker for its loss: without this thread no job ends."""
+        if error is not None:
+            _log.error("The painting process could not be kept.", exc_info=error)
+            self._lose(report(error), began=False)
+        return error is not None
+
+    def _listen(self, link: Link) -> tuple[ErrorReport | None, bool]:
+        """Hear a worker until it is gone; return why it gave up, if it did, and if it began."""
         error: ErrorReport | None = None
         began = False
         while (message := link.receive()) is not None:
-            began = began or isinstance(message, WorkerState)
             if isinstance(message, WorkerBroken):
                 error = message.error
+            if isinstance(message, WorkerState):
+                began = True
+                if error is not None:
+                    # It is about to end, and must get no more work.
+                    continue
             self._hear(message)
-        link.dismiss()
-        self._lose(error or report(_lost(link.last_words())), began=began)
+        return error, began
 
     def _hear(self, message: object) -> None:
         with self._news:

@@ -17,6 +17,7 @@ from typing import IO, Protocol
 from engine import worker
 from engine.errors import BugError
 from engine.jobs import wire
+from engine.memory.malloc import keep_freed_memory
 from engine.storage import project_root
 
 GRACE_SECONDS = 3.0
@@ -58,37 +59,42 @@ class ProcessLink:
         # The safe path keeps a file torch.py in the user's folder from being imported.
         root = str(project_root())
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        environment = {**WORKER_ENVIRONMENT, **os.environ}
+        environment |= {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+        keep_freed_memory(environment)
         self._process = subprocess.Popen(
             (sys.executable, "-c", "from engine.worker import main; main()"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**WORKER_ENVIRONMENT, **os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+            env=environment,
         )
         self._stdin, self._stdout = _pipe(self._process.stdin), _pipe(self._process.stdout)
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._words: deque[str] = deque(maxlen=20)
         self._listener = threading.Thread(target=self._take_notes, daemon=True)
         self._listener.start()
+        threading.Thread(target=self._write, daemon=True).start()
 
     def send(self, message: object) -> None:
-        """Send a message; a worker that is gone is noticed by `receive`."""
-        # ValueError: the input was closed, for the worker is to end.
-        with suppress(OSError, ValueError):
-            self._stdin.write(wire.encode(message))
-            self._stdin.flush()
+        """Send a message without waiting; a worker that is gone is noticed by `receive`."""
+        self._lines.put(wire.encode(message))
 
     def receive(self) -> object | None:
         """Wait for the next message; None once the process is gone."""
-        line = self._stdout.readline()
-        if line.endswith(b"\n"):
-            return wire.decode(line)
-        self._stdout.close()
-        return None
+        message = None
+        try:
+            line = self._stdout.readline()
+            if line.endswith(b"\n"):
+                message = wire.decode(line)
+        finally:
+            if message is None:
+                self._stdout.close()
+        return message
 
     def end(self) -> None:
-        """Close the worker's input, which ends it."""
-        with suppress(OSError):
-            self._stdin.close()
+        """Close the worker's input once it has read what was sent, which ends it."""
+        self._lines.put(None)
 
     def dismiss(self) -> None:
         """End the process; kill it where it does not listen."""
@@ -97,16 +103,26 @@ class ProcessLink:
             self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(GRACE_SECONDS)
+            # One that waits for a driver outlives even this, until the driver answers.
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_SECONDS)
 
     def last_words(self) -> str:
         """Say how the process ended."""
-        self._process.wait(GRACE_SECONDS)
         self._listener.join(GRACE_SECONDS)
         code = self._process.returncode
         if code == -9:
             return "it was killed, most likely because memory ran out"
         return self._words[-1] if self._words else f"exit code {code}"
+
+    def _write(self) -> None:
+        """Write what is to be sent; a pipe takes no more than its worker reads."""
+        with suppress(OSError):
+            for line in iter(self._lines.get, None):
+                self._stdin.write(line)
+                self._stdin.flush()
+        with suppress(OSError):
+            self._stdin.close()
 
     def _take_notes(self) -> None:
         with _pipe(self._process.stderr) as stderr:
@@ -146,8 +162,10 @@ class ThreadLink:
         return "it was dismissed"
 
     def _serve(self, make_painter: Callable[[], worker.Painter]) -> None:
-        worker.serve(iter(self._inbox.get, None), self._outbox.put, make_painter)
-        self._outbox.put(None)
+        try:
+            worker.serve(iter(self._inbox.get, None), self._outbox.put, make_painter)
+        finally:
+            self._outbox.put(None)
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine import Engine, Request, Settings, errors, events
+from engine.jobs.order import Order, Output
+from engine.service import links
 from engine.storage import project_root
 
 ROOT = project_root()
@@ -165,3 +167,72 @@ def test_a_module_in_the_users_folder_is_not_imported(ask, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     with Engine(Settings(output_folder=tmp_path)) as engine:
         assert len(engine.generate(ask(steps=1)).pictures) == 1
+
+
+@pytest.fixture
+def worker_program(tmp_path, monkeypatch):
+    """Let links start a shell script instead of a worker, and have little patience with it."""
+
+    def install(text: str) -> None:
+        program = tmp_path / "worker"
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(links.sys, "executable", str(program))
+        monkeypatch.setattr(links, "GRACE_SECONDS", 0.3)
+
+    return install
+
+
+@posix
+def test_a_worker_that_does_not_read_holds_nobody_up(worker_program):
+    worker_program("exec sleep 60")
+    long = Order(job="a", request=Request(prompt="x" * 100_000), output=Output(folder=Path()))
+    link = links.ProcessLink()
+    began = time.monotonic()
+    for _ in range(5):
+        link.send(long)
+    link.end()
+    assert time.monotonic() - began < 2
+    link.dismiss()
+    assert not is_alive(link._process.pid)
+    assert link.receive() is None
+    assert "killed" in link.last_words()
+
+
+@posix
+def test_a_process_that_outlives_its_kill_does_not_hold_up_the_engine(worker_program, monkeypatch):
+    worker_program("exec sleep 60")
+    link = links.ProcessLink()
+    end = link._process.wait
+
+    def still_there(seconds: float) -> None:
+        raise subprocess.TimeoutExpired("worker", seconds)
+
+    monkeypatch.setattr(link._process, "wait", still_there)
+    link.dismiss()
+    assert end(10) == -signal.SIGKILL
+    assert link.receive() is None
+
+
+@posix
+def test_a_process_that_talks_nonsense_fails_the_job_and_is_replaced(worker_program, tmp_path):
+    worker_program("echo hello; exec sleep 60")
+    with Engine(Settings(output_folder=tmp_path)) as engine:
+        for _ in range(2):
+            with pytest.raises(errors.BugError, match="JSONDecodeError"):
+                engine.generate(Request(prompt="x"))
+
+
+@posix
+@pytest.mark.parametrize(("own", "given"), [(None, "trim_threshold"), ("glibc.x=1", "glibc.x=1")])
+def test_a_worker_keeps_freed_memory_unless_the_user_set_it(
+    worker_program, monkeypatch, own, given
+):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if own is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", own)
+    worker_program("""printf '"%s"\\n' "$GLIBC_TUNABLES" """)
+    link = links.ProcessLink()
+    assert given in str(link.receive())
+    assert link.receive() is None
+    link.dismiss()

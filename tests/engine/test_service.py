@@ -11,9 +11,10 @@ import pytest
 
 from engine import Engine, Request, Settings, errors, events
 from engine.jobs.desk import MAX_WAITING
+from engine.jobs.order import WorkerBroken
 from engine.service.links import ThreadLink
 from engine.worker import Painter
-from tests.engine.fakes import STATE, Script
+from tests.engine.fakes import STATE, Script, result
 
 
 @pytest.fixture
@@ -154,6 +155,85 @@ def test_a_worker_that_lost_its_card_is_replaced(engine):
     with pytest.raises(errors.WorkerLost):
         engine.generate(ask("lost"))
     assert engine.generate(ask("steps 0")).nfe == 1
+
+
+def test_a_lost_card_costs_the_job_that_lost_it_and_no_other():
+    gate = threading.Event()
+
+    def painter() -> Painter:
+        lost = threading.Event()
+
+        def paint(order, _hooks):
+            if order.request.prompt == "lost":
+                gate.wait(10)
+                lost.set()
+            if lost.is_set():
+                raise errors.WorkerLost("The card failed.")
+            return result()
+
+        return Painter(paint=paint, state=lambda: STATE)
+
+    with Engine(hire=lambda: ThreadLink(painter)) as engine:
+        jobs = [engine.submit(ask(prompt)) for prompt in ("lost", "a", "b", "c")]
+        gate.set()
+        ends = [type(ending(engine, job)) for job in jobs]
+    assert ends == [events.Failed, events.Done, events.Done, events.Done]
+
+
+def test_a_worker_that_gave_up_gets_no_more_work(script):
+    said = [STATE, WorkerBroken(error=errors.report(OSError("x"))), STATE]
+    heard, go_on = threading.Event(), threading.Event()
+
+    class Late(ThreadLink):
+        """Says that it is ready again after it gave up."""
+
+        def receive(self) -> object | None:
+            if said:
+                return said.pop(0)
+            heard.set()
+            go_on.wait(10)
+            return None
+
+        def send(self, message: object) -> None:
+            raise AssertionError(f"{message} was sent to a worker that gave up")
+
+    links = iter([Late(script.painter), script.link()])
+    with Engine(hire=lambda: next(links)) as engine:
+        assert heard.wait(10)
+        job = engine.submit(ask("steps 0"))
+        go_on.set()
+        assert isinstance(ending(engine, job), events.Done)
+
+
+def test_a_worker_that_cannot_be_hired_fails_the_job_and_not_the_engine(script, caplog):
+    mishaps = [OSError("too many processes"), OSError("too many processes")]
+
+    def hire() -> ThreadLink:
+        if mishaps:
+            raise mishaps.pop()
+        return script.link()
+
+    with Engine(hire=hire) as engine:
+        wait_for(lambda: len(mishaps) == 1 and engine.status().state == "restarting")
+        with pytest.raises(errors.BugError, match="Unexpected OSError: too many processes"):
+            engine.generate(ask("steps 0"))
+        assert engine.generate(ask("steps 0")).nfe == 1
+    assert "Traceback" in caplog.text
+
+
+def test_a_worker_that_talks_nonsense_is_replaced(script):
+    class Garbled(ThreadLink):
+        def receive(self) -> object | None:
+            message = super().receive()
+            if isinstance(message, events.Progress):
+                raise ValueError("no JSON")
+            return message
+
+    links = iter([Garbled(script.painter), script.link()])
+    with Engine(hire=lambda: next(links)) as engine:
+        job, after = engine.submit(ask("steps 1")), engine.submit(ask("steps 1"))
+        assert ending(engine, job).error.message == "Unexpected ValueError: no JSON."
+        assert isinstance(ending(engine, after), events.Done)
 
 
 def test_a_worker_that_never_begins_fails_each_job_with_the_reason():
