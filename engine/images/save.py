@@ -29,7 +29,7 @@ def encode_png(picture: Tensor, texts: dict[str, str]) -> bytes:
     for keyword, text in texts.items():
         notes.add_text(keyword, text)
     file = io.BytesIO()
-    image = Image.fromarray(picture.detach().cpu().contiguous().numpy())
+    image = Image.fromarray(picture.detach().cpu().numpy())
     image.save(file, "PNG", pnginfo=notes, compress_level=COMPRESS_LEVEL)
     return file.getvalue()
 

@@ -94,6 +94,11 @@ def test_broken_latents_still_give_a_preview(value):
     assert open_picture(Preview(TRUTH).jpeg(torch.full((16, 4, 4), value))).size == (32, 32)
 
 
+def test_latents_without_a_number_show_gray():
+    shown = open_picture(Preview(TRUTH).jpeg(torch.full((16, 4, 4), math.nan)))
+    assert set(shown.tobytes()) == {128}
+
+
 def test_a_projection_of_another_shape_is_refused():
     with pytest.raises(ValueError, match="17, 3"):
         Preview(torch.zeros(16, 3))
