@@ -13,15 +13,15 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from engine import Engine, UserError
+from engine import Engine, ResourceError, UserError
 from ui import strings
 from ui.guard import Guard
 
@@ -31,9 +31,33 @@ if TYPE_CHECKING:
 USER_NAME: Final = "studio"
 FIRST_PORT: Final = 7860
 PORTS: Final = 100
+CACHE: Final = "page"
+"""Folder inside the data folder: copies of the pictures on the page, and what was dropped on it."""
+CACHE_SECONDS: Final = 24 * 3600
 MAX_UPLOAD: Final = "50mb"
 MAX_QUEUE: Final = 64
 FOREIGN_SETTINGS: Final = ("GRADIO_", "SPACE_", "SPACES_")
+CLOSED_DOORS: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "prevent_thread_lock": True,
+        "quiet": True,
+        "share": False,
+        "show_error": False,
+        "footer_links": [],
+        "run_history": False,
+        "enable_monitoring": False,
+        "mcp_server": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "num_workers": 0,
+        "strict_cors": True,
+        "root_path": "",
+        "allowed_paths": [],
+        "blocked_paths": [],
+        "max_file_size": MAX_UPLOAD,
+    }
+)
+"""What the page never offers, whoever asks: said outright, so that no environment can say else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +133,7 @@ def open_page(engine: Engine, options: LaunchOptions) -> OpenPage:
     # thread of its own, for the caller may have a loop already.
     with ThreadPoolExecutor(1) as pool:
         demo = pool.submit(asyncio.run, start()).result()
+    sweep(engine.settings.data_dir)
     return OpenPage(demo, str(demo.local_url), exposure.password)
 
 
@@ -136,18 +161,28 @@ def clear_environment(environment: MutableMapping[str, str], data_dir: Path) -> 
     for name in list(environment):
         if name.startswith(FOREIGN_SETTINGS) or name == "SYSTEM":
             del environment[name]
-    cache = data_dir / "cache"
+    cache = data_dir / CACHE
     environment["GRADIO_ANALYTICS_ENABLED"] = "False"
     environment["HF_HUB_DISABLE_TELEMETRY"] = "1"
     # Otherwise Gradio keeps statistics of every event, and imports pandas for the first.
     environment["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
     environment["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
-    environment["GRADIO_TEMP_DIR"] = str(cache / "page")
-    environment["GRADIO_EXAMPLES_CACHE"] = str(cache / "examples")
+    environment["GRADIO_TEMP_DIR"] = str(cache)
+    environment["GRADIO_EXAMPLES_CACHE"] = str(cache)
     # Gradio asks its own server whether it answers; a proxy for the outside would stand between.
     for name in ("NO_PROXY", "no_proxy"):
         known = environment.get(name, "")
         environment[name] = ",".join(filter(None, (known, "localhost,127.0.0.1,::1")))
+
+
+def sweep(data_dir: Path) -> None:
+    """Delete old copies that a page left behind when it was killed."""
+    oldest = time.time() - CACHE_SECONDS
+    for path in (data_dir / CACHE).rglob("*"):
+        # Another page may sweep too, or be using the file.
+        with suppress(OSError):
+            if path.is_file() and path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 def _build(engine: Engine, exposure: Exposure, notices: tuple[str, ...]) -> gr.Blocks:
@@ -164,34 +199,23 @@ def _serve(demo: gr.Blocks, exposure: Exposure, port: int, *, browser: bool) -> 
     from ui.theme import theme
 
     demo.queue(max_size=MAX_QUEUE, api_open=False)
-    demo.launch(
-        server_name=exposure.host,
-        server_port=port,
-        auth=_login(exposure.password),
-        auth_message=strings.LOGIN,
-        app_kwargs={"middleware": [Middleware(Guard, loopback=exposure.loopback)]},
-        inbrowser=browser,
-        prevent_thread_lock=True,
-        quiet=True,
-        share=False,
-        show_error=False,
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        mcp_server=False,
-        ssr_mode=False,
-        pwa=False,
-        num_workers=0,
-        strict_cors=True,
-        root_path="",
-        allowed_paths=[],
-        blocked_paths=[],
-        max_file_size=MAX_UPLOAD,
-        favicon_path=STATIC / "icon.svg",
-        theme=theme(),
-        css_paths=[STATIC / "page.css"],
-        head_paths=[STATIC / "head.html"],
-    )
+    try:
+        demo.launch(
+            server_name=exposure.host,
+            server_port=port,
+            auth=_login(exposure.password),
+            auth_message=strings.LOGIN,
+            app_kwargs={"middleware": [Middleware(Guard, loopback=exposure.loopback)]},
+            inbrowser=browser,
+            favicon_path=STATIC / "icon.svg",
+            theme=theme(),
+            css_paths=[STATIC / "page.css"],
+            head_paths=[STATIC / "head.html"],
+            **CLOSED_DOORS,
+        )
+    except OSError as error:
+        sentence = f"The page could not be opened on port {port} of {exposure.host}: {error}"
+        raise ResourceError(sentence, strings.PORT_ACTION) from error
 
 
 def _login(password: str | None) -> Callable[[str, str], bool] | None:
@@ -223,7 +247,7 @@ def _port(host: str, wanted: int | None) -> int:
     free = next((port for port in ports if _is_free(host, port)), None)
     if free is None:
         place = f"Port {wanted}" if wanted else f"Every port from {FIRST_PORT} on"
-        raise UserError(f"{place} is taken on {host}.", "Choose another with --port.")
+        raise UserError(f"{place} is taken on {host}.", strings.PORT_ACTION)
     return free
 
 

@@ -110,7 +110,7 @@ def test_routes_that_the_page_does_not_use_are_closed(path):
 
 
 def test_a_picture_of_the_cache_is_served():
-    assert Site().ask("/gradio_api/file=/data/cache/page/a/picture.png")[0] == 200
+    assert Site().ask("/gradio_api/file=/data/page/a/picture.png")[0] == 200
 
 
 def test_every_answer_carries_the_headers_that_keep_the_page_to_itself():

@@ -155,6 +155,24 @@ def test_a_failed_job_shows_its_sentence_and_gives_the_button_back(demo, jobs, e
     assert last["generate"]["visible"] is True
 
 
+def test_a_page_that_cannot_show_a_picture_gives_the_button_back(demo, jobs, engine, monkeypatch):
+    def full(_path):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(jobs._parts.results, "move_resource_to_block_cache", full)
+    told = {}
+
+    async def watch() -> None:
+        job = jobs.start(("b", "t"), (), **fields(engine))[jobs._parts.job]
+        request = SimpleNamespace(session_hash="visit")
+        async for updates in jobs.watch(job, (), request):
+            told.update(updates)
+
+    with pytest.raises(gr.Error, match="Something unexpected"):
+        asyncio.run(watch())
+    assert named(demo, told)["generate"]["visible"] is True
+
+
 def test_a_bug_of_the_engine_is_reported_as_one(demo, jobs, engine):
     _, told = run(jobs, engine, prompt="bug")
     assert "Unexpected ValueError" in named(demo, told[-1])["stage"]

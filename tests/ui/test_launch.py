@@ -12,7 +12,7 @@ import pytest
 
 from engine import UserError
 from tests.ui.conftest import free_port
-from ui.launch import LaunchOptions, clear_environment, decide, open_page
+from ui.launch import CACHE, LaunchOptions, clear_environment, decide, open_page, sweep
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = {
@@ -113,19 +113,31 @@ def test_the_environment_is_cleared_and_points_to_our_own_folder(tmp_path):
     assert environment["PATH"] == "/bin"
 
 
+def test_old_copies_are_swept_and_fresh_ones_kept(tmp_path):
+    folder = tmp_path / CACHE / "a"
+    folder.mkdir(parents=True)
+    old, fresh = folder / "old.png", folder / "fresh.png"
+    for path in (old, fresh):
+        path.write_bytes(b"x")
+    os.utime(old, (0, 0))
+    sweep(tmp_path)
+    assert not old.exists()
+    assert fresh.exists()
+
+
 def test_a_hostile_environment_opens_nothing(tmp_path):
     port = free_port()
     environment = {**os.environ, **HOSTILE, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", PROBE, str(tmp_path), str(port)],
-        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "url": f"http://127.0.0.1:{port}/", "share": False, "share_url": None,
         "host": "127.0.0.1", "allowed": [], "root": "", "mcp": False, "history": False,
         "ssr": False, "monitoring": False, "dev": False, "vibe": False, "analytics": False,
-        "cache": str(tmp_path / "data" / "cache" / "page"), "torch": False,
+        "cache": str(tmp_path / "data" / "page"), "torch": False,
     }  # fmt: skip
 
 
@@ -134,4 +146,4 @@ def test_the_options_and_the_page_are_imported_without_torch_and_the_options_wit
         "import sys, ui.launch; assert 'gradio' not in sys.modules; "
         "import ui.shell; assert not {'torch', 'transformers', 'diffusers'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True, timeout=300)

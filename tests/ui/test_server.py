@@ -10,7 +10,7 @@ import pytest
 
 from tests.ui.conftest import free_port
 from tests.ui.fake_engine import FakeEngine
-from ui.launch import USER_NAME, LaunchOptions, open_page
+from ui.launch import CACHE, USER_NAME, LaunchOptions, open_page
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -69,7 +69,7 @@ def test_the_page_is_there_and_keeps_to_itself(client):
 
 
 def test_another_host_or_origin_gets_nothing_and_leaves_nothing(client, studio):
-    cache = studio.settings.data_dir / "cache" / "page"
+    cache = studio.settings.data_dir / CACHE
     before = set(cache.rglob("*"))
     part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nhi\r\n--x--'
     kind = "multipart/form-data; boundary=x"

@@ -10,6 +10,8 @@ from ui import strings
 from ui.markup import Markup, tag
 
 MAX_SHOWN: Final = 24
+MAX_PROMPT: Final = 600
+"""Characters of a prompt that are shown; the recipe has all of them."""
 RESULTS_SCRIPT: Final = """
 element.addEventListener('click', (event) => {
   const thumb = event.target.closest('[data-thumb]');
@@ -73,6 +75,8 @@ def results_markup(shown: tuple[Shown, ...], *, compact: bool = False) -> Markup
 
 def _figure(picture: Shown, index: int) -> Markup:
     prompt = str(picture.request.get("prompt", ""))
+    if len(prompt) > MAX_PROMPT:
+        prompt = f"{prompt[:MAX_PROMPT]}…"
     frame = tag("div", _image(picture, prompt), class_="frame")
     caption = tag(
         "figcaption",

@@ -68,10 +68,21 @@ class JobHandlers:
         self._page.visitors.look_at(visit, job)
         try:
             with plain_errors():
-                async for view in watch(self._page.engine, job):
-                    yield self._show(view, shown)
+                async for updates in self._shown_until_the_end(job, shown):
+                    yield updates
         finally:
             self._page.visitors.leave(visit)
+
+    async def _shown_until_the_end(
+        self, job: str, shown: tuple[Shown, ...]
+    ) -> AsyncIterator[Updates]:
+        try:
+            async for view in watch(self._page.engine, job):
+                yield self._show(view, shown)
+        except Exception:
+            # A page that cannot show a job must still be able to start the next one.
+            yield self._idle() | {self._parts.stage: stage.empty_markup()}
+            raise
 
     @plain_errors()
     def stop(self, job: str) -> Updates:
@@ -127,9 +138,11 @@ class JobHandlers:
             return updates
         if view.result is not None:
             shown = (*self._newly_shown(view.result), *shown)[: results.MAX_SHOWN]
-        return updates | {
-            self._parts.shown: shown,
-            self._parts.results: results.results_markup(shown),
+        pictures = {self._parts.shown: shown, self._parts.results: results.results_markup(shown)}
+        return updates | pictures | self._idle()
+
+    def _idle(self) -> Updates:
+        return {
             self._parts.generate: gr.update(visible=True),
             self._parts.cancel: gr.update(visible=False),
         }
