@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LATENT_CHANNELS = 16
+PROJECTION_SHAPE = (LATENT_CHANNELS + 1, 3)
 CELL = 8
 MAX_SIDE = 384
 JPEG_QUALITY = 65
@@ -23,7 +24,7 @@ class Preview:
 
     def __init__(self, projection: Tensor) -> None:
         """Take a projection [17, 3]: 16 rows of weights, then the bias; colours -1..1."""
-        if projection.shape != (LATENT_CHANNELS + 1, 3):
+        if projection.shape != PROJECTION_SHAPE:
             raise ValueError(f"a projection is [17, 3], not {tuple(projection.shape)}")
         self._projection = projection.detach().to("cpu", torch.float32)
 
@@ -32,7 +33,7 @@ class Preview:
         cells = latents.detach().to("cpu", torch.float32).permute(1, 2, 0)
         colours = cells @ self._projection[:-1] + self._projection[-1]
         # Broken latents must not end a job here: the finite check of each step names them.
-        levels = (colours.nan_to_num(0.0).clamp(-1, 1) + 1) * 127.5
+        levels = (colours.nan_to_num(0.0) + 1) * 127.5
         image = Image.fromarray(levels.round().to(torch.uint8).numpy())
         zoom = min(CELL, MAX_SIDE / max(image.size))
         width, height = (max(1, round(side * zoom)) for side in image.size)

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from engine.checkpoints.folder import Checkpoint
-from engine.checkpoints.header import read_header
+from engine.checkpoints.header import FLOATS, read_header
 from engine.checkpoints.load import (
     load_text_encoder,
     load_tokenizer,
@@ -22,7 +22,7 @@ from engine.checkpoints.load import (
     load_vae,
 )
 from engine.checkpoints.tensors import open_tensors
-from engine.images.preview import Preview, projection_of
+from engine.images.preview import PROJECTION_SHAPE, Preview, projection_of
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
@@ -31,6 +31,7 @@ from engine.request import Precision
 KEPT_CAPTIONS = 32
 PREVIEW_FILE = "preview.safetensors"
 PREVIEW_SEED = 0
+PROJECTION = "projection"
 
 DTYPES: Mapping[Precision, torch.dtype] = MappingProxyType(
     {
@@ -63,7 +64,7 @@ class Place:
 class Model:
     """A loaded model. captions: refined caption tokens [P, D] by prompt, least recent first."""
 
-    digest: str
+    checkpoint: Checkpoint
     place: Place
     transformer: Transformer
     text_encoder: TextEncoder
@@ -95,10 +96,11 @@ class Studio:
     def model(self, checkpoint: Checkpoint, place: Place, check: Callable[[], None]) -> Model:
         """Return a model, loaded if it is not there; `check` may raise between tensors.
 
-        The one before is let go first, so that two never share the memory.
+        Files that changed make another model, as another place does. The one before is let go
+        first, so that two never share the memory.
         """
         kept = self._model
-        if kept is not None and (kept.digest, kept.place) == (checkpoint.digest, place):
+        if kept is not None and (kept.checkpoint, kept.place) == (checkpoint, place):
             return kept
         del kept
         self.forget()
@@ -121,7 +123,7 @@ def _load(checkpoint: Checkpoint, place: Place, check: Callable[[], None]) -> Mo
     vae = load_vae(checkpoint, place.side_dtype, device, check)
     check()
     return Model(
-        digest=checkpoint.digest,
+        checkpoint=checkpoint,
         place=place,
         transformer=transformer,
         text_encoder=text_encoder,
@@ -132,10 +134,16 @@ def _load(checkpoint: Checkpoint, place: Place, check: Callable[[], None]) -> Mo
 
 
 def _preview(stored: Path, vae: Vae, place: Place) -> Preview:
-    """Return the model's preview: stored beside it, else fitted to its autoencoder."""
+    """Return the model's preview: stored beside it, else fitted to its autoencoder.
+
+    A file of that name that holds something else is left alone; a damaged one is refused.
+    """
     if stored.is_file():
-        with open_tensors([read_header(stored)]) as source:
-            return Preview(source.read("projection"))
+        header = read_header(stored)
+        entry = header.tensors.get(PROJECTION)
+        if entry is not None and entry.shape == PROJECTION_SHAPE and entry.dtype in FLOATS:
+            with open_tensors([header]) as source:
+                return Preview(source.read(PROJECTION))
 
     @torch.inference_mode()
     def decode(latents: Tensor) -> Tensor:

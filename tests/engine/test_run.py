@@ -60,7 +60,7 @@ def test_a_picture_is_saved_with_its_recipe(bench, ask, tiny_model):
     with Image.open(picture.path) as image:
         assert image.size == (picture.width, picture.height) == (64, 64)
     recipe = read_recipe(picture.path)
-    assert recipe["model_hash"] == model_of(bench).digest
+    assert recipe["model_hash"] == model_of(bench).checkpoint.digest
     assert recipe["precision"] == "fp32"
     request, _ = request_from_recipe(recipe)
     assert (request.prompt, request.seed, request.steps, request.shift) == ("a cat", 7, 2, 3.0)
