@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ from engine.request import Request
 from engine.sampling.guidance import Guidance
 from engine.sampling.samplers import SAMPLERS
 from engine.sampling.schedules import schedule
-from engine.storage import atomic_write, make_folder, picture_name
+from engine.storage import atomic_write, make_folder, picture_name, sweep_temporary
 from engine.tasks.resolve import (
     batches,
     choose_device,
@@ -220,25 +220,39 @@ def _save(job: Job, pictures: list[Tensor], latents: Tensor) -> tuple[Picture, .
     """Write the pictures, each [H, W, 3] uint8, and the latents [N, 16, h, w] where wanted."""
     output = job.order.output
     recipes = [_recipe(job, index) for index in range(len(pictures))]
+    names = output.file_names(len(recipes)) or [picture_name(datetime.now()) for _ in recipes]
+    paths = [output.folder.absolute() / name for name in names]
     # All are encoded before the first is written: a cancelled job leaves no file.
-    files = [
-        encode_png(picture, write_text(recipe))
-        for picture, recipe in zip(pictures, recipes, strict=True)
-    ]
+    files = {
+        path: _encoded(job, picture, recipe)
+        for path, picture, recipe in zip(paths, pictures, recipes, strict=True)
+    }
+    if output.latents is not None:
+        files[output.latents] = save({"latents": latents.contiguous()})
     job.check()
     make_folder(output.folder)
-    if output.latents is not None:
-        atomic_write(output.latents, save({"latents": latents.contiguous()}))
-    names = output.file_names(len(files)) or [picture_name(datetime.now()) for _ in files]
+    sweep_temporary(output.folder)
+    _write_all(files.items())
+    width, height = job.request.width or 0, job.request.height or 0
     return tuple(
-        _written(output.folder.absolute() / name, file, recipe, job.request)
-        for name, file, recipe in zip(names, files, recipes, strict=True)
+        Picture(path=path, recipe=recipe, width=width, height=height)
+        for path, recipe in zip(paths, recipes, strict=True)
     )
 
 
-def _written(path: Path, file: bytes, recipe: dict[str, object], request: Request) -> Picture:
-    atomic_write(path, file)
-    return Picture(path=path, recipe=recipe, width=request.width or 0, height=request.height or 0)
+def _encoded(job: Job, picture: Tensor, recipe: dict[str, object]) -> bytes:
+    """Return a picture [H, W, 3] uint8 as a file; of many, each is time enough for a cancel."""
+    job.check()
+    return encode_png(picture, write_text(recipe))
+
+
+def _write_all(files: Iterable[tuple[Path, bytes]]) -> None:
+    """Write every file; where one fails, those before it are removed again."""
+    with ExitStack() as undo:
+        for path, data in files:
+            atomic_write(path, data)
+            undo.callback(path.unlink, missing_ok=True)
+        undo.pop_all()
 
 
 def _recipe(job: Job, index: int) -> dict[str, object]:

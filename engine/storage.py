@@ -1,4 +1,4 @@
-"""The one door for files: whole or not at all, under names that cannot leave their folder."""
+"""The one door for files: written whole or not at all, and read within bounds."""
 
 from __future__ import annotations
 
@@ -7,28 +7,21 @@ import os
 import secrets
 import stat
 import time
-import unicodedata
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.errors import BadRequest, DiskError, FileRejected, NotFound
+from engine.errors import DiskError, FileRejected, NotFound
 
 TEMPORARY_PREFIX = ".atelier-"
 TEMPORARY_SUFFIX = ".tmp"
 STALE_SECONDS = 3600.0
-MAX_NAME_BYTES = 255
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 # Network and FUSE file systems answer so when a folder cannot be synced; the file itself is safe.
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EBADF})
-_NOT_IN_NAMES = frozenset('/\\:<>"|?*')
-_RESERVED = frozenset(
-    {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
-    | {f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"}
-)
 
 
 def project_root() -> Path:
@@ -103,27 +96,6 @@ def read_bounded(path: Path, limit: int) -> bytes:
     return data
 
 
-def safe_child(root: Path, name: str) -> Path:
-    """Return the path of a file or folder directly inside `root`.
-
-    `name` is one component that Windows, macOS and Linux all take literally; it is normalised to
-    NFC unless it exists as given. Raise `BadRequest` for anything else, links that leave included.
-    """
-    problem = _name_problem(name)
-    if problem:
-        raise BadRequest(f"The name {name!r:.80} {problem}.", "Choose another name.")
-    child = root / name
-    if not os.path.lexists(child):
-        child = root / unicodedata.normalize("NFC", name)
-    try:
-        inside = child.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError) as error:
-        raise BadRequest(f"The name {name!r:.80} cannot be followed: {error}.") from error
-    if not inside:
-        raise BadRequest(f"The name {name!r:.80} leads out of the folder {root}.")
-    return child
-
-
 def picture_name(now: datetime, suffix: str = ".png") -> str:
     """Return a fresh file name that sorts by time: YYYYMMDD-HHMMSS-mmm-<8 hex digits><suffix>."""
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}-{secrets.token_hex(4)}{suffix}"
@@ -132,8 +104,12 @@ def picture_name(now: datetime, suffix: str = ".png") -> str:
 def sweep_temporary(folder: Path) -> int:
     """Remove what killed writers left in a folder over an hour ago; return how many files."""
     limit = time.time() - STALE_SECONDS
+    found: list[Path] = []
+    # A folder that may not be searched cannot be written to either.
+    with suppress(OSError):
+        found.extend(folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"))
     removed = 0
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
+    for path in found:
         # Another process may sweep, or finish its file, at the same moment.
         with suppress(OSError):
             if path.lstat().st_mtime < limit:
@@ -177,18 +153,3 @@ def _next_step(error: OSError | ValueError) -> str:
     if code in {errno.ENOENT, errno.ENOTDIR}:
         return "Create the folder, or choose another one."
     return "Check the disk, or choose another folder."
-
-
-def _name_problem(name: str) -> str:
-    """Return why a name is not one plain component everywhere, or nothing."""
-    if not name or name.strip(". ") == "":
-        return "is empty"
-    if any(character in _NOT_IN_NAMES or not character.isprintable() for character in name):
-        return "has a character that names may not have"
-    if name[-1] in ". " or name[0] == " ":
-        return "begins or ends with a space or a dot"
-    if name.split(".")[0].rstrip().upper() in _RESERVED:
-        return "is reserved by Windows"
-    if len(name.encode("utf-8")) > MAX_NAME_BYTES:
-        return f"has more than {MAX_NAME_BYTES} bytes"
-    return ""

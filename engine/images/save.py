@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
-
-from engine.storage import atomic_write
 
 COMPRESS_LEVEL = 4
 
@@ -32,11 +29,3 @@ def encode_png(picture: Tensor, texts: dict[str, str]) -> bytes:
     image = Image.fromarray(picture.detach().cpu().numpy())
     image.save(file, "PNG", pnginfo=notes, compress_level=COMPRESS_LEVEL)
     return file.getvalue()
-
-
-def save_png(path: Path, picture: Tensor, texts: dict[str, str]) -> None:
-    """Write a picture with its text chunks to an existing folder, whole or not at all.
-
-    picture: [H, W, 3] uint8, sRGB. Raise `DiskError` if it cannot be written.
-    """
-    atomic_write(path, encode_png(picture, texts))

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, under names that cannot leave their folder."""
+"""Files appear whole or not at all, and are read within bounds."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import os
 import re
 import sys
 import time
-import unicodedata
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from engine import storage
-from engine.errors import BadRequest, DiskError, FileRejected, NotFound
+from engine.errors import DiskError, FileRejected, NotFound
 from engine.storage import (
     atomic_write,
     make_folder,
@@ -23,7 +22,6 @@ from engine.storage import (
     picture_name,
     project_root,
     read_bounded,
-    safe_child,
     sweep_temporary,
 )
 
@@ -228,52 +226,6 @@ def test_a_folder_or_an_impossible_name_is_refused(data_folder, name):
         open_plain(data_folder / name)
 
 
-BAD_NAMES = [
-    "", ".", "..", "...", " ", ". .", "a.", "a ", " a", "../a", "..\\a", "a/..", "%2e%2e/a",
-    "a/b", "a\\b", "/a", "\\a", "C:", "C:a", "C:\\a", "\\\\host\\share", "//host/share", "a:stream",
-    "a\0", "a\n", "\x1b[2J", "a\u202eb", "\u2028", "\ud800", "a?", "a*", "<a>", "a|b", 'a"',
-    "CON", "con", "CON.png", "con .png", "aux.tar.gz", "NUL", "COM1", "com¹.txt", "CONIN$",
-    "é" * 128, "a" * 256,
-]  # fmt: skip
-GOOD_NAMES = [
-    "a.png", ".hidden", "a b.png", "-rf", "~", "CONSOLE.txt", "my CON.txt", "COM10", "..a", "a..b",
-    "ünïcode.png", "图片.png", "🐈.png", "a" * 255, "%2e%2e", "$HOME", "{0}",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BAD_NAMES)
-def test_a_name_that_is_not_one_plain_component_is_refused(data_folder, name):
-    with pytest.raises(BadRequest):
-        safe_child(data_folder, name)
-
-
-@pytest.mark.parametrize("name", GOOD_NAMES)
-def test_a_plain_name_stays_in_its_folder(data_folder, name):
-    child = safe_child(data_folder, name)
-    assert child.parent == data_folder
-    assert child.name == name
-
-
-def test_a_new_name_is_composed_and_an_existing_one_kept_as_it_is(data_folder):
-    split = unicodedata.normalize("NFD", "Zoë")
-    assert safe_child(data_folder, split).name == "Zoë"
-    (data_folder / split).write_bytes(b"x")
-    assert safe_child(data_folder, split).read_bytes() == b"x"
-
-
-@pytest.mark.parametrize("target", ["/", "/etc/passwd", "..", "../x", "loop"])
-def test_a_link_that_leaves_its_folder_is_refused(data_folder, target):
-    (data_folder / "loop").symlink_to(target)
-    with pytest.raises(BadRequest):
-        safe_child(data_folder, "loop")
-
-
-def test_a_link_inside_its_folder_is_followed(data_folder):
-    (data_folder / "a").write_bytes(b"x")
-    (data_folder / "b").symlink_to("a")
-    assert safe_child(data_folder, "b").read_bytes() == b"x"
-
-
 def test_picture_names_state_their_time():
     pattern = r"20240229-120000-007-[0-9a-f]{8}\.png"
     assert re.fullmatch(pattern, picture_name(NOON))
@@ -305,6 +257,15 @@ def test_old_temporary_files_are_swept_and_nothing_else(data_folder):
 
 def test_sweeping_a_missing_folder_removes_nothing(data_folder):
     assert sweep_temporary(data_folder / "gone") == 0
+
+
+def test_a_folder_that_may_not_be_searched_is_left_alone(data_folder, monkeypatch):
+    def closed(self, pattern):
+        yield from ()
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "glob", closed)
+    assert sweep_temporary(data_folder) == 0
 
 
 def test_storage_needs_no_torch(tmp_path):

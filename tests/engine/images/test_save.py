@@ -8,9 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.errors import DiskError
 from engine.images.open import open_picture
-from engine.images.save import encode_png, save_png
+from engine.images.save import encode_png
 
 
 def _picture(height: int = 24, width: int = 40) -> torch.Tensor:
@@ -52,15 +51,3 @@ def test_the_same_picture_gives_the_same_bytes():
 def test_what_is_no_picture_is_a_mistake_of_ours(picture):
     with pytest.raises(ValueError, match=r"\[H, W, 3\] uint8"):
         encode_png(picture, {})
-
-
-def test_a_saved_picture_lies_alone_in_its_folder(data_folder):
-    save_png(data_folder / "a.png", _picture(), {"a": "b"})
-    assert [path.name for path in data_folder.iterdir()] == ["a.png"]
-    assert open_picture(data_folder / "a.png").size == (40, 24)
-
-
-def test_a_missing_folder_is_an_error_and_makes_nothing(data_folder):
-    with pytest.raises(DiskError):
-        save_png(data_folder / "gone" / "a.png", _picture(), {})
-    assert list(data_folder.iterdir()) == []
