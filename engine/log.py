@@ -1,9 +1,8 @@
-"""The log: one rotating file for each process, free of secrets and of forged lines."""
+"""The log: rotating files for the page and each command, free of secrets and forged lines."""
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import re
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -23,16 +22,17 @@ _SECRET = re.compile(
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
-def set_up(folder: Path | None, *, verbose: bool) -> None:
-    """Send this process's log records to `folder`, and with `verbose` to stderr as well.
+def set_up(folder: Path | None, *, verbose: bool, name: str = "studio") -> None:
+    """Send this process's log records to <name>.log in `folder`, with `verbose` to stderr as well.
 
-    Five files of 2 MB each; calling again replaces what an earlier call set up. INFO and above are
-    kept, with `verbose` DEBUG too. Callers log prompts at DEBUG only. Raise `DiskError` if the log
-    cannot be written.
+    Five files of 2 MB each. Processes that share a name lose lines when one of them begins a new
+    file, so the page and each command have a name of their own. Calling again replaces what an
+    earlier call set up. INFO and above are kept, with `verbose` DEBUG too. Callers log prompts at
+    DEBUG only. Raise `DiskError` if the log cannot be written.
     """
     handlers: list[logging.Handler] = [logging.NullHandler()]
     if folder is not None:
-        handlers.append(_file_handler(folder))
+        handlers.append(_file_handler(folder, f"{name}.log"))
     if verbose:
         handlers.append(logging.StreamHandler())
     root = logging.getLogger()
@@ -63,10 +63,7 @@ class _QuietFileHandler(RotatingFileHandler):
         """Drop the record: a full disk must neither end a job nor flood the terminal."""
 
 
-def _file_handler(folder: Path) -> logging.Handler:
-    # Each process rotates a file of its own: two that rename the same one lose lines, and on
-    # Windows fail.
-    name = "worker.log" if multiprocessing.parent_process() else "studio.log"
+def _file_handler(folder: Path, name: str) -> logging.Handler:
     make_folder(folder)
     try:
         return _QuietFileHandler(

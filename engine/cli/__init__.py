@@ -32,6 +32,9 @@ def main(arguments: Sequence[str], open_page: OpenPage) -> int:
     line on standard error that begins with `error: `.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    # Until there is a file, and where there can be none: without a handler logging has one of last
+    # resort, which writes to the terminal.
+    log.set_up(None, verbose=False)
     try:
         return _run(parse(arguments), open_page)
     except StudioError as error:
@@ -49,7 +52,7 @@ def _run(options: argparse.Namespace, open_page: OpenPage) -> int:
         return _page(options, open_page)
     with suppress(DiskError):
         # A command works without its log, too.
-        log.set_up(Settings().data_dir / LOG_FOLDER, verbose=False)
+        log.set_up(Settings().data_dir / LOG_FOLDER, verbose=False, name=options.command)
     match options.command, getattr(options, "action", None):
         case "generate", _:
             from engine.cli.generate import generate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -77,11 +76,11 @@ def test_five_files_of_two_megabytes_are_kept(data_folder, monkeypatch):
     assert all(file.stat().st_size <= 2_000 for file in files)
 
 
-def test_each_process_has_a_file_of_its_own(data_folder, monkeypatch):
-    monkeypatch.setattr(multiprocessing, "parent_process", object)
-    log.set_up(data_folder, verbose=False)
-    engine_logger.info("from the worker")
-    assert "from the worker" in (data_folder / "worker.log").read_text()
+def test_a_command_has_a_file_of_its_own(data_folder):
+    log.set_up(data_folder, verbose=False, name="generate")
+    engine_logger.info("from the command")
+    assert "from the command" in (data_folder / "generate.log").read_text()
+    assert [path.name for path in data_folder.iterdir()] == ["generate.log"]
 
 
 def test_a_message_cannot_forge_a_line_or_command_the_terminal(data_folder):
