@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from engine import Engine
-from engine.cli import main
-from engine.cli.options import PageOptions
-from engine.cli.terminal import say
-from engine.service.links import WORKER_ENVIRONMENT
+if TYPE_CHECKING:
+    from engine import Engine
+    from engine.cli.options import PageOptions
+
+CANCELLED = 130
 
 
 def show_page(engine: Engine, options: PageOptions) -> None:
     """Serve the page until the user ends the program."""
+    from engine.cli.terminal import say
     from ui.launch import LaunchOptions, open_page
 
     wanted = LaunchOptions(
@@ -30,8 +33,20 @@ def show_page(engine: Engine, options: PageOptions) -> None:
         page.wait()
 
 
+def run(arguments: Sequence[str]) -> int:
+    """Carry out a command line and return its exit code, also while the program is being read."""
+    try:
+        from engine.cli import main
+        from engine.service.links import WORKER_ENVIRONMENT
+
+        # For the commands that compute in this process; torch reads it once, when it is imported.
+        for name, value in WORKER_ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        return main(arguments, show_page)
+    except KeyboardInterrupt:
+        sys.stderr.write("error: The command was cancelled.\n")
+        return CANCELLED
+
+
 if __name__ == "__main__":
-    # For the commands that compute in this process; torch reads it once, when it is imported.
-    for name, value in WORKER_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    sys.exit(main(sys.argv[1:], show_page))
+    sys.exit(run(sys.argv[1:]))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from engine.cli import subjects
+from engine.cli.files import check_file
 from engine.cli.measure import Arm, count_forwards, medians
 from engine.cli.terminal import say
 from engine.errors import BadRequest
@@ -39,7 +40,8 @@ Figures = list[dict[str, Any]]
 
 def bench(options: argparse.Namespace) -> int:
     """Measure what the options ask for, print it, and write it to a file where wanted."""
-    _check_file(options.json)
+    if options.json is not None:
+        check_file(options.json, "--json")
     beside = options.against is not None
     if beside:
         subjects.import_reference()
@@ -56,11 +58,6 @@ def bench(options: argparse.Namespace) -> int:
     if options.json is not None:
         atomic_write(options.json, json.dumps(figures, indent=2).encode() + b"\n")
     return 0
-
-
-def _check_file(path: Path | None) -> None:
-    if path is not None and not path.parent.is_dir():
-        raise BadRequest(f"The folder {path.parent} of --json does not exist.", "Create it.")
 
 
 def _pictures(model: str, place: Place, *, beside: bool) -> dict[str, Any]:

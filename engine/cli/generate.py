@@ -7,9 +7,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from engine.cli.files import check_file
 from engine.cli.options import request_of
 from engine.cli.terminal import progress, say, warn
-from engine.errors import BadRequest, Cancelled, NotFound, from_report
+from engine.errors import BadRequest, Cancelled, from_report
 from engine.events import Done, Failed, JobEvent, Picture, Progress, Result, Warned
 from engine.jobs.order import Output
 from engine.service import Engine
@@ -20,7 +21,7 @@ def generate(options: argparse.Namespace) -> int:
     """Paint what the options ask for and say where the pictures lie."""
     request = request_of(options)
     settings = replace(Settings(), vram_gb=options.vram)
-    output = _output(options, settings)
+    output = _output(options, settings, request.count)
     with Engine(settings) as engine:
         result = _follow(engine, engine.submit(request, output))
     for picture in result.pictures:
@@ -28,27 +29,27 @@ def generate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _output(options: argparse.Namespace, settings: Settings) -> Output:
+def _output(options: argparse.Namespace, settings: Settings, count: int) -> Output:
     """Return where the pictures go; raise before anything is painted if they cannot go there."""
     latents: Path | None = options.save_latents
     if latents is not None:
-        _check_file(latents, ".safetensors", "--save-latents")
+        _check_suffix(latents, ".safetensors", "--save-latents")
+        check_file(latents, "--save-latents")
     out: Path | None = options.out
     if out is None:
         return Output(folder=settings.output_folder, latents=latents)
-    _check_file(out, ".png", "-o")
-    return Output(folder=out.parent, name=out.name, latents=latents)
+    _check_suffix(out, ".png", "-o")
+    output = Output(folder=out.parent, name=out.name, latents=latents)
+    for name in output.file_names(count) or ():
+        check_file(output.folder / name, "-o")
+    return output
 
 
-def _check_file(path: Path, suffix: str, option: str) -> None:
+def _check_suffix(path: Path, suffix: str, option: str) -> None:
     if path.suffix.lower() != suffix:
         raise BadRequest(
             f"{option} {str(path)!r:.200} does not end in {suffix}.", f"Name it NAME{suffix}."
         )
-    if not path.parent.is_dir():
-        raise NotFound(f"The folder {path.parent} of {option} does not exist.", "Create it.")
-    if path.is_dir():
-        raise BadRequest(f"{option} {path} is a folder.", "Give the name of a file.")
 
 
 def _follow(engine: Engine, job: str) -> Result:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
 
-from engine.errors import ErrorReport
+from engine.errors import DiskError, ErrorReport
 
 
 def say(text: str) -> None:
-    """Write a line of the result."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """Write a line of the result; raise `DiskError` where nobody can receive it."""
+    if sys.stdout is None:
+        raise DiskError("There is no standard output to write to.", "Send it to a file.")
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        _discard(sys.stdout)
+        raise DiskError(
+            f"Standard output could not be written: {error.strerror}.",
+            "Send it somewhere that takes all of it.",
+        ) from error
 
 
 def warn(message: str) -> None:
@@ -25,9 +38,8 @@ def complain(error: ErrorReport) -> None:
 
 def progress(text: str) -> None:
     """Show how far the work is, in place; only where somebody watches."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
+    if sys.stderr is not None and sys.stderr.isatty():
+        _tell(f"\r\x1b[K{text}")
 
 
 def one_line(text: str) -> str:
@@ -37,5 +49,20 @@ def one_line(text: str) -> str:
 
 def _note(line: str) -> None:
     progress("")
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    if sys.stderr is not None:
+        _tell(f"{line}\n")
+
+
+def _tell(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        # Nobody listens any more; the exit code still says how it went.
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what a broken stream still holds nowhere, or the flush at the program's end fails."""
+    with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())

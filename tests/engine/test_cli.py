@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -14,8 +15,9 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from engine import cli
+from engine import cli, log
 from engine.cli.options import request_of
+from engine.errors import DiskError
 from engine.images.metadata import read_recipe
 from engine.request import Request
 from engine.storage import project_root
@@ -73,6 +75,17 @@ WRONG = {
     "latents in a folder that is not there": (
         ["generate", "x", "--save-latents", "no/l.safetensors"], "folder no",
     ),
+    "an output with an endless name": (
+        ["generate", "x", "-o", f"{'n' * 300}.png"], "File name too long",
+    ),
+    "an output whose number does not fit": (
+        ["generate", "x", "--count", "2", "-o", f"{'n' * 250}.png"], "File name too long",
+    ),
+    "latents with an endless name": (
+        ["generate", "x", "--save-latents", f"{'n' * 300}.safetensors"], "File name too long",
+    ),
+    "figures in a folder that is not there": (["bench", "--json", "no/f.json"], "folder no"),
+    "figures with an endless name": (["bench", "--json", "n" * 300], "File name too long"),
     "latents that are no safetensors": (["generate", "x", "--save-latents", "l.pt"], "l.pt"),
     "a NUL in the prompt": (["generate", "a\0b"], "NUL"),
     "a prompt without end": (["generate", "x" * 100_001], "100,001"),
@@ -93,6 +106,69 @@ def test_wrong_input_ends_with_2_and_one_line_that_names_it(case, run):
     (line,) = err
     assert line.startswith("error: ")
     assert named in line
+
+
+@pytest.mark.parametrize("option", [["-o", "x.png"], ["--save-latents", "x.safetensors"]])
+def test_a_folder_that_may_not_be_written_to_is_refused_before_anything_is_painted(
+    run, monkeypatch, option
+):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    code, _, (line,) = run("generate", "x", *option)
+    assert code == 2
+    assert f"{option[0]} is closed to you" in line
+
+
+def test_one_of_several_names_that_is_a_folder_is_refused_before_anything_is_painted(run, tmp_path):
+    (tmp_path / "x-2.png").mkdir()
+    code, _, (line,) = run("generate", "x", "--count", "2", "-o", "x.png")
+    assert (code, "x-2.png is a folder" in line) == (2, True)
+
+
+def test_without_a_log_folder_a_bug_still_is_one_line(run, capsys, monkeypatch):
+    def closed(*_arguments):
+        raise DiskError("no log here")
+
+    def broken(*_arguments):
+        raise ZeroDivisionError("a bug")
+
+    # Without a handler logging has one of last resort, which writes to stderr.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(log, "make_folder", closed)
+    monkeypatch.setattr("engine.cli.models.list_models", broken)
+    with pytest.raises(SystemExit):
+        run("models", "list")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: Unexpected ZeroDivisionError")
+
+
+@posix
+@pytest.mark.parametrize("stdout", [">/dev/full", "| true", ">&-"])
+def test_an_output_that_takes_nothing_is_no_bug_of_ours(stdout, tmp_path):
+    command = f'{{ sleep 1; "$@"; echo $? >code; }} {stdout}'
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", *APP, "models", "list"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "tandard output" in line
+    assert (tmp_path / "code").read_text() == "2\n"
+
+
+def test_an_interrupt_while_the_program_is_read_is_one_line():
+    program = (
+        "import runpy, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'engine.cli.terminal':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "runpy.run_path('app.py', run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "error: The command was cancelled.\n")
 
 
 def test_a_bug_ends_with_1_and_one_line(run, capsys, monkeypatch):
