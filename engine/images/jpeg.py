@@ -18,6 +18,7 @@ from engine.images.container import (
 START = b"\xff\xd8"
 MAX_SEGMENTS = 4096
 MAX_SCANS = 100
+MAX_KEPT_BYTES = 2 * MAX_PROFILE_BYTES
 
 _END, _SCAN, _APP0, _APP1, _APP2, _APP14 = 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -31,7 +32,7 @@ _MARK = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 
 def read_jpeg(stream: BinaryIO) -> Container:
     """Return what makes the pixels of a JPEG stream; raise `FileRejected`."""
-    kept, exif, size, profile_bytes = [START], b"", (0, 0), 0
+    kept, exif, size, profile_bytes, kept_bytes = [START], b"", (0, 0), 0, 0
     for mark, body in _segments(stream):
         if mark in _SIZES:
             size = _size(body)
@@ -43,6 +44,9 @@ def read_jpeg(stream: BinaryIO) -> Container:
                 # Without all its parts a profile is ignored: colours are sRGB.
                 continue
         if _makes_pixels(mark, body):
+            kept_bytes += len(body)
+            if kept_bytes > MAX_KEPT_BYTES:
+                raise damaged("JPEG", f"its tables have more than {MAX_KEPT_BYTES:,} bytes")
             kept.append(struct.pack(">BBH", 0xFF, mark, len(body) + 2) + body)
     if size == (0, 0):
         raise damaged("JPEG", "it does not say its size")

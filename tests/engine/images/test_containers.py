@@ -121,6 +121,16 @@ def test_a_jpeg_may_have_a_hundred_scans():
         open_picture(most + last + b"\xff\xd9")
 
 
+@pytest.mark.parametrize("mark", [0xC4, 0xC0, 0xDB, 0xE0, 0xEE])
+def test_the_tables_of_a_jpeg_are_bounded(mark):
+    start = {0xC0: b"\x08\0\x08\0\x08\x01\x01\x11\0", 0xE0: b"JFIF\0", 0xEE: b"Adobe"}.get(
+        mark, b""
+    )
+    many = jpeg_segment(mark, start + bytes(65_000 - len(start))) * 33
+    with pytest.raises(FileRejected, match="tables have more than 2,097,152 bytes"):
+        jpeg.read_jpeg(io.BytesIO(b"\xff\xd8" + many + jpeg_of_size(8, 8)[2:]))
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_profile_above_a_megabyte_never_reaches_the_decoder(kind):
     read = {"PNG": png.read_png, "JPEG": jpeg.read_jpeg, "WEBP": webp.read_webp}[kind]
