@@ -40,7 +40,9 @@ def make_recipe(
     `request` holds the picture's own seed, count 1 and every default filled in. A model given as a
     path is named by its folder; absolute paths and the user's name in them are never kept.
     """
-    values = {**request.to_json(), "model": _last_name(request.model)}
+    # `.` and `..` say no name of their own.
+    model = _last_name(request.model) or Path(request.model).resolve().name
+    values = {**request.to_json(), "model": model}
     return {
         "version": VERSION,
         "program": PROGRAM,

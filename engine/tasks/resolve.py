@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine.checkpoints.folder import Checkpoint, open_folder
@@ -21,6 +21,9 @@ BATCH_PIXELS = 2048 * 2048
 
 STRIP_PIXELS = 512 * 512
 """Pixels that the autoencoder computes in one piece at most."""
+
+NAMED_WORDS = 8
+NAMED_CHARACTERS = 40
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(?::(\d{1,2}))?")
 
@@ -113,7 +116,17 @@ def notices(request: Request, variant: Variant) -> Iterator[str]:
     yield from _unusual(request, variant)
     unknown = variant.unknown_words(request.prompt)
     if unknown:
-        yield f"{variant.title} never saw these words and cannot follow them: {', '.join(unknown)}."
+        yield f"{variant.title} never saw these words and cannot follow them: {_listed(unknown)}."
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Name the first few words, none at length: a prompt may hold thousands."""
+    named = [
+        word if len(word) <= NAMED_CHARACTERS else word[:NAMED_CHARACTERS] + "..."
+        for word in words[:NAMED_WORDS]
+    ]
+    more = len(words) - len(named)
+    return ", ".join(named) + (f" and {more:,} more" if more else "")
 
 
 def _without_effect(request: Request, variant: Variant) -> Iterator[str]:

@@ -169,6 +169,16 @@ def test_a_recipe_names_a_model_by_its_folder_alone(path):
     assert "ann b" not in "".join(texts.values())
 
 
+@pytest.mark.parametrize("path", [".", "./", "../z-image/.", "inner/..", ".."])
+def test_a_model_folder_that_is_given_without_its_name_is_named_too(path, tmp_path, monkeypatch):
+    inner = tmp_path / "z-image" / "inner"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner if path == ".." else inner.parent)
+    recipe = _recipe(_filled(model=path))
+    assert recipe["request"]["model"] == "z-image"
+    assert request_from_recipe(recipe)[1] == ()
+
+
 @pytest.mark.parametrize("path", [*PRIVATE[:7], PRIVATE[-1]])
 @pytest.mark.parametrize("sentence", ["{}", "The file {} is odd.", "see '{}'", "({})", "a={}"])
 def test_warnings_and_plan_hold_no_folders(path, sentence):

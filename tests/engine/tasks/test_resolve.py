@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from string import ascii_lowercase
 
 import pytest
+import torch
 
 from engine.checkpoints.folder import open_folder
 from engine.errors import BadRequest, NotFound
+from engine.images.metadata import make_recipe, read_recipe, write_text
+from engine.images.save import encode_png
 from engine.memory.hardware import Hardware
-from engine.request import MAX_SEED, Precision, Request
+from engine.request import MAX_PROMPT_CHARACTERS, MAX_SEED, Precision, Request
 from engine.tasks import resolve
 from engine.variants import by_name
 
@@ -89,7 +93,7 @@ def notices(variant: str, **values: object) -> list[str]:
         "width": chosen.defaults.width,
         "height": chosen.defaults.height,
     }
-    return list(resolve.notices(Request(prompt="x", **{**usual, **values}), chosen))
+    return list(resolve.notices(Request(**{"prompt": "x", **usual, **values}), chosen))
 
 
 @pytest.mark.parametrize("variant", ["turbo", "base"])
@@ -119,6 +123,26 @@ def test_what_is_ignored_or_unusual_is_said(variant, values, says):
 def test_a_negative_prompt_without_guidance_is_ignored_on_any_model():
     said = notices("base", negative="blurry", guidance_scale=0.0)
     assert said[0] == "negative is ignored. Guidance is 0."
+
+
+def test_of_many_unknown_words_a_few_are_named_none_at_length():
+    words = [f"zz{first}{second}" for first in "qxzvw" for second in ascii_lowercase]
+    told = notices("demo-base", prompt=" ".join(words[:8]))[-1]
+    assert told.endswith(f": {', '.join(words[:8])}.")
+    told = notices("demo-base", prompt=" ".join(["x" * 41, *words]))[-1]
+    assert told.endswith(f": {'x' * 40}..., {', '.join(words[:7])} and {len(words) - 7} more.")
+
+
+def test_the_recipe_of_the_longest_request_is_read_back_with_its_notices():
+    longest = "\U0001e900" * MAX_PROMPT_CHARACTERS
+    asked = Request(
+        prompt=longest, negative=longest, steps=8, guidance_scale=0.0, width=64, height=64
+    )
+    told = list(resolve.notices(asked, by_name("demo-base")))
+    assert "never saw these words" in told[-1]
+    recipe = make_recipe(asked, model_hash="0", precision="fp32", plan="", warnings=told)
+    picture = encode_png(torch.zeros(2, 2, 3, dtype=torch.uint8), write_text(recipe))
+    assert read_recipe(picture) == recipe
 
 
 @pytest.mark.parametrize(
