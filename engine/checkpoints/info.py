@@ -35,8 +35,8 @@ class ModelFile:
     """What a model file or folder is.
 
     part: "model" for a folder, else which network a file holds. variant: None where a file cannot
-    tell. dialect: whose names the weights have, behind `prefix`. precision: number types by group
-    of weights. size: bytes. problems: why it cannot be painted with as it is.
+    tell. dialect: whose names the weights have, behind `prefix`; both where parts differ.
+    precision: number types by group of weights. size: bytes. problems: why it cannot be painted with as it is.
     """
 
     name: str
@@ -79,7 +79,7 @@ def _of_folder(checkpoint: Checkpoint) -> ModelFile:
         name=label(checkpoint.path),
         part="model",
         variant=checkpoint.variant.name,
-        dialect=DIFFUSERS,
+        dialect=", ".join(sorted({_dialect(_entries(part)) for part in named.values()})),
         prefix="",
         precision=precision,
         tensors=len(entries),
@@ -98,12 +98,11 @@ def _of_file(header: Header) -> ModelFile:
     anchor = ANCHORS[kind.role]
     prefix = next((n.removesuffix(anchor) for n in header.tensors if n.endswith(anchor)), "")
     entries = {name.removeprefix(prefix): entry for name, entry in header.tensors.items()}
-    original = any(mark in name for name in entries for mark in _ORIGINAL_NAMES)
     return ModelFile(
         name=label(header.path),
         part=kind.role.value,
         variant=None,
-        dialect=ORIGINAL if original else DIFFUSERS,
+        dialect=_dialect(entries),
         prefix=prefix,
         precision=_precision(entries),
         tensors=len(entries),
@@ -114,6 +113,11 @@ def _of_file(header: Header) -> ModelFile:
 
 def _entries(part: Part) -> dict[str, TensorEntry]:
     return {name: entry for header in part.headers for name, entry in header.tensors.items()}
+
+
+def _dialect(names: Iterable[str]) -> str:
+    original = any(mark in name for name in names for mark in _ORIGINAL_NAMES)
+    return ORIGINAL if original else DIFFUSERS
 
 
 def _precision(entries: Mapping[str, TensorEntry]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from engine.checkpoints import tensors
 from engine.checkpoints.header import read_header
 from engine.checkpoints.info import describe
+from tests.engine.checkpoints.test_folder import original_name
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -30,6 +32,14 @@ def test_a_folder_is_described_with_variant_size_and_precision(our_folder):
     assert found.size == sum(path.stat().st_size for path in weights)
     assert found.tensors == sum(len(read_header(path).tensors) for path in weights)
     assert found.problems == ()
+
+
+def test_a_folder_with_the_original_names_in_one_part_says_so(our_folder, tmp_path):
+    folder = Path(shutil.copytree(our_folder, tmp_path / "model"))
+    path = folder / "vae/diffusion_pytorch_model.safetensors"
+    renamed = {original_name(name): weight for name, weight in load_file(path).items()}
+    save_file(renamed, path)
+    assert describe(folder).dialect == "diffusers, original"
 
 
 def test_a_single_file_says_which_part_it_is_and_what_is_missing(our_folder):
