@@ -1,7 +1,7 @@
 @echo off
 rem Starts Atelier Z; the first start sets it up in .venv.
 rem   start.bat [arguments of app.py]     start.bat test [arguments of pytest]
-rem ATELIER_TORCH=cpu, cu126, cu130 or xpu overrules the choice of PyTorch; PYTHON names the Python to use.
+rem ATELIER_TORCH=cpu, cu126 or cu130 overrules the choice of PyTorch; PYTHON names the Python to use.
 setlocal DisableDelayedExpansion
 set "HERE=%~dp0"
 set "PYTHONPATH="

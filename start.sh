@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts Atelier Z; the first start sets it up in .venv.
 #   ./start.sh [arguments of app.py]     ./start.sh test [arguments of pytest]
-# ATELIER_TORCH=cpu|cu126|cu130|rocm|xpu overrules the choice of PyTorch; PYTHON names the Python to use.
+# ATELIER_TORCH=cpu|cu126|cu130|rocm overrules the choice of PyTorch; PYTHON names the Python to use.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)

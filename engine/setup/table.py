@@ -34,7 +34,6 @@ BUILDS = {
     "cu130": Build("PyTorch for CUDA 13.0", "cu130", "about 2.5 GB", 8),
     "cu126": Build("PyTorch for CUDA 12.6", "cu126", "about 2.5 GB", 8),
     "rocm": Build("PyTorch for ROCm 7.2", "rocm7.2", "about 5 GB", 18),
-    "xpu": Build("PyTorch for Intel graphics", "xpu", "about 1.5 GB", 6),
     "mps": Build("PyTorch for Apple silicon", "", "about 100 MB", 2),
     "cpu": Build("PyTorch for CPU", "", "about 200 MB, on some Linux systems 2.5 GB", 3),
 }
@@ -212,11 +211,11 @@ RULES: tuple[Rule, ...] = (
         "with pip, and it is kept from then on.",
     ),
     Rule(
-        label="xpu",
+        label="cpu",
         vendor="intel",
         device=("56", "E2", "7D", "64", "B0", "0BD"),
-        reason="the Intel build knows Arc cards and the Arc graphics of Core Ultra processors",
-        advice=f"Intel graphics are experimental; {OVERRIDE}=cpu chooses the CPU instead.",
+        reason="this program cannot compute on Intel graphics",
+        advice="The CPU does the work; an NVIDIA or AMD card would be faster.",
     ),
     Rule(
         label="mps",
