@@ -32,7 +32,9 @@ PREVIEW_PICTURES = 256
 def publish(folder: Path, part: str) -> Path:
     """Write the model folder of one trained part, `base` or `turbo`; return it."""
     painter = Painter()
-    painter.load_state_dict({**painter.state_dict(), **averages(checkpoint_file(folder, part))})
+    # A part holds what it trained: the text encoder of turbo is that of base.
+    trained = averages(checkpoint_file(folder, "base")) | averages(checkpoint_file(folder, part))
+    painter.load_state_dict(painter.state_dict() | trained)
     vae = trained_vae(folder)
     target = WEIGHTS / f"demo-{part}"
     networks = Networks(
