@@ -33,7 +33,7 @@ class Preview:
         cells = latents.detach().to("cpu", torch.float32).permute(1, 2, 0)
         colours = cells @ self._projection[:-1] + self._projection[-1]
         # Broken latents must not end a job here: the finite check of each step names them.
-        levels = (colours.nan_to_num(0.0) + 1) * 127.5
+        levels = (colours.nan_to_num(0.0).clamp(-1, 1) + 1) * 127.5
         image = Image.fromarray(levels.round().to(torch.uint8).numpy())
         zoom = min(CELL, MAX_SIDE / max(image.size))
         width, height = (max(1, round(side * zoom)) for side in image.size)

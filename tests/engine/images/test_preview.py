@@ -102,7 +102,7 @@ def test_latents_without_a_number_show_gray():
 def test_colours_beyond_the_range_are_cut_off():
     projection = torch.zeros(17, 3)
     projection[0] = torch.tensor([1.0, -1.0, 0.0])
-    shown = open_picture(Preview(projection).jpeg(torch.full((16, 2, 2), 5.0)))
+    shown = open_picture(Preview(projection).jpeg(torch.full((16, 2, 2), 2.5)))
     red, green, blue = shown.getpixel((8, 8))
     assert red > 250
     assert green < 5
