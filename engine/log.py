@@ -8,7 +8,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from engine.errors import DiskError
-from engine.storage import make_folder
+from engine.storage import make_folder, without_home
 
 FILES = 5
 FILE_BYTES = 2_000_000
@@ -55,7 +55,7 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        return _SECRET.sub("[hidden]", text).replace(str(Path.home()), "~")
+        return without_home(_SECRET.sub("[hidden]", text))
 
 
 class _QuietFileHandler(RotatingFileHandler):

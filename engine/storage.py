@@ -29,6 +29,17 @@ def project_root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
+def without_home(text: str) -> str:
+    """Return a text in which the user's home folder is written `~`."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        # Neither the environment nor the system names one: a container under a foreign user id.
+        return text
+    # A home of `/` would turn every separator into `~`.
+    return text if home == home.parent else text.replace(str(home), "~")
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents where missing; raise `DiskError`."""
     try:

@@ -17,7 +17,7 @@ from engine import strict_json
 from engine.errors import BadRequest, FileRejected
 from engine.images import png
 from engine.request import MAX_PROMPT_CHARACTERS, Request
-from engine.storage import open_plain
+from engine.storage import open_plain, without_home
 
 VERSION = 1
 PROGRAM = "Atelier Z"
@@ -182,4 +182,4 @@ def _last_name(path: str) -> str:
 
 def _without_folders(text: str) -> str:
     """Return a text whose absolute paths are cut to their last component."""
-    return _FOLDERS.sub("", text.replace(str(Path.home()), "~"))
+    return _FOLDERS.sub("", without_home(text))

@@ -131,6 +131,19 @@ def test_the_home_folder_is_not_named(data_folder):
     assert "pictures" in _text(data_folder)
 
 
+@pytest.mark.parametrize("home", ["/", None])
+def test_a_user_without_a_home_of_his_own_is_logged_all_the_same(data_folder, monkeypatch, home):
+    def found():
+        if home is None:
+            raise RuntimeError("Could not determine home directory.")
+        return Path(home)
+
+    monkeypatch.setattr(Path, "home", found)
+    log.set_up(data_folder, verbose=False)
+    engine_logger.info("saved /data/a.png")
+    assert "saved /data/a.png" in _text(data_folder)
+
+
 def test_a_disk_that_fills_up_ends_no_job_and_floods_no_terminal(data_folder, capsys):
     log.set_up(data_folder, verbose=False)
     own = [each for each in logging.getLogger().handlers if each.get_name() == "atelier"]

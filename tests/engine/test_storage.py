@@ -23,6 +23,7 @@ from engine.storage import (
     project_root,
     read_bounded,
     sweep_temporary,
+    without_home,
 )
 
 NOON = datetime(2024, 2, 29, 12, 0, 0, 7000)
@@ -224,6 +225,24 @@ def test_a_device_is_refused():
 def test_a_folder_or_an_impossible_name_is_refused(data_folder, name):
     with pytest.raises(FileRejected):
         open_plain(data_folder / name)
+
+
+def test_the_home_folder_is_written_as_a_sign(monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: Path("/", "people", "ann"))
+    assert without_home("/people/ann/a.png and /people/bob") == "~/a.png and /people/bob"
+
+
+def test_a_root_that_is_somebodys_home_stays(monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: Path("/"))
+    assert without_home("1/2 of /data/a.png") == "1/2 of /data/a.png"
+
+
+def test_a_user_without_a_home_is_no_failure(monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert without_home("/data/a.png") == "/data/a.png"
 
 
 def test_picture_names_state_their_time():

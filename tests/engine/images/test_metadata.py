@@ -190,6 +190,14 @@ def test_warnings_and_plan_hold_no_folders(path, sentence):
     assert str(Path.home()) not in written
 
 
+def test_a_recipe_needs_no_home(monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert _recipe(_filled(), plan="whole")["plan"] == "whole"
+
+
 @pytest.mark.parametrize(
     "text", ["cut after 3/4 of 512 tokens", "and/or", "a / b / c", "1 // 2", "fp16 -> bf16", "~/x"]
 )
