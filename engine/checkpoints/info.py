@@ -36,7 +36,8 @@ class ModelFile:
 
     part: "model" for a folder, else which network a file holds. variant: None where a file cannot
     tell. dialect: whose names the weights have, behind `prefix`; both where parts differ.
-    precision: number types by group of weights. size: bytes. problems: why it cannot be painted with as it is.
+    precision: number types by group of weights. size: bytes. problems: why it cannot be
+    painted with as it is.
     """
 
     name: str
