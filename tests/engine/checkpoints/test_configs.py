@@ -37,6 +37,7 @@ def refused(reference_folder, tmp_path):
     [
         ("dim", 3840, 64),
         ("dim", HUGE, 64),
+        ("dim", 64.0, 64),
         ("n_layers", 30, 3),
         ("n_layers", True, 3),
         ("n_refiner_layers", 1, 2),

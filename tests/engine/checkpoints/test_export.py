@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from diffusers import ZImagePipeline
+from transformers import Qwen3Model
 
 from engine.checkpoints.folder import open_folder
 from engine.checkpoints.load import load_text_encoder, load_transformer, load_vae
@@ -44,6 +45,15 @@ def test_diffusers_loads_a_saved_folder_and_paints_with_it(networks, our_folder)
         max_sequence_length=64, output_type="np",
     ).images[0]  # fmt: skip
     assert picture.shape == (32, 32, 3)
+
+
+@torch.inference_mode()
+def test_the_last_layer_that_nothing_reads_changes_nothing(our_folder):
+    encoder = Qwen3Model.from_pretrained(str(our_folder / "text_encoder"), dtype=torch.float32)
+    output = encoder(torch.randint(0, 300, (1, 9)), output_hidden_states=True)
+    before = output.hidden_states[-2]
+    expected = torch.nn.functional.rms_norm(before, before.shape[-1:], eps=1e-6)
+    assert torch.allclose(output.last_hidden_state, expected, atol=1e-5)
 
 
 def test_every_file_of_a_saved_folder_may_be_read_by_everyone(our_folder):
