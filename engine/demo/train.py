@@ -1,8 +1,8 @@
 """Trains the Demo family on procedurally drawn pictures.
 
-    python -m engine.demo.train vae   --minutes 9
-    python -m engine.demo.train base  --minutes 84
-    python -m engine.demo.train turbo --minutes 8
+    python -m engine.demo.train vae   --minutes 9  --seed 1
+    python -m engine.demo.train base  --minutes 84 --seed 2 --compile
+    python -m engine.demo.train turbo --minutes 6  --seed 3 --compile
     python -m engine.demo.publish
 
 Each part continues from its checkpoint in the working folder; a run of a fixed number of `--steps`
