@@ -32,7 +32,7 @@ RESULT = events.Result(
 MESSAGES = [
     Order(
         job="1",
-        request=Request(prompt="zwölf \ud800 \u2028 }{", precision=Precision.BF16, seed=3),
+        request=Request(prompt="zwölf \u2028 }{", precision=Precision.BF16, seed=3),
         output=Output(folder=Path("a"), name="b.png", latents=Path("c")),
         vram_gb=4.5,
     ),
