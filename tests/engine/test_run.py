@@ -443,7 +443,7 @@ def test_running_out_of_memory_anywhere_is_told_and_the_next_job_is_right(bench,
     bench.studio.forget()
     cold = operations(bench, request)
     assert cold > warm > 200
-    for k in [*range(1, cold, cold // 25), cold]:
+    for k in [*range(1, cold, cold // 12), cold]:
         bench.studio.forget()
         told = pytest.raises(errors.OutOfMemory, match="Memory of the device cpu ran out while")
         with told, OutOfMemoryAt(k):
