@@ -16,7 +16,11 @@ LOCAL_NAMES = ("localhost", "", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, with the reason, what this machine cannot run."""
+    """Skip, with the reason, what this machine cannot run; put the browser tests last.
+
+    Playwright keeps an event loop running in this thread, so that no later test could start one.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
     browser_tests = [item for item in items if item.get_closest_marker("browser")]
     gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
     if browser_tests and find_browser() is None:

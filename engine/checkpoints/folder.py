@@ -20,7 +20,7 @@ from engine.checkpoints.configs import (
     vae_config,
 )
 from engine.checkpoints.files import label, opened, read_object
-from engine.checkpoints.header import MAX_TENSORS, Header, read_header
+from engine.checkpoints.header import MAX_TENSORS, Header, read_header, stamp_of
 from engine.checkpoints.keys import (
     TRANSFORMER_DIALECTS,
     VAE_DIALECTS,
@@ -58,7 +58,7 @@ _SAMPLE_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The files of one network. `digest` tells its weights from others of the same shapes."""
+    """The files of one network. `digest` names its weights, by headers and samples."""
 
     headers: tuple[Header, ...]
     digest: str
@@ -87,8 +87,9 @@ class Parts:
 class Checkpoint:
     """A model folder whose headers and configurations were read and agree.
 
-    text_encoder: checked fields for `TextEncoder`. size: bytes of all weights. digest: tells this
-    model from every other, by headers, configurations and samples of the weights.
+    text_encoder: checked fields for `TextEncoder`. size: bytes of all weights. digest: names the
+    model in recipes, by headers, configurations and samples of the weights. tokenizer_stamp: changes
+    with the tokenizer's file.
     """
 
     path: Path
@@ -96,6 +97,7 @@ class Checkpoint:
     vae: VaeConfig
     text_encoder: dict[str, Any]
     tokenizer: Path
+    tokenizer_stamp: tuple[int, int, int]
     shift: float
     variant: Variant
     size: int
@@ -118,6 +120,8 @@ def open_folder(path: Path) -> Checkpoint:
     text_encoder = _text_encoder(path, parts.text_encoder, transformer)
     shift = _shift(path / SCHEDULER_FILE)
     every = (parts.transformer, parts.vae, parts.text_encoder)
+    with opened(path / TOKENIZER_FILE) as file:
+        tokenizer_stamp = stamp_of(file)
     content = repr((transformer, vae, text_encoder, shift, [part.digest for part in every]))
     return Checkpoint(
         path=path,
@@ -125,6 +129,7 @@ def open_folder(path: Path) -> Checkpoint:
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=path / TOKENIZER_FILE,
+        tokenizer_stamp=tokenizer_stamp,
         shift=shift,
         variant=_variant(parts.transformer, shift),
         size=sum(part.size for part in every),
