@@ -88,7 +88,7 @@ class Checkpoint:
     """A model folder whose headers and configurations were read and agree.
 
     text_encoder: checked fields for `TextEncoder`. size: bytes of all weights. digest: names the
-    model in recipes, by headers, configurations and samples of the weights. tokenizer_stamp: changes
+    model in recipes, by headers, configurations and weight samples. tokenizer_stamp: changes
     with the tokenizer's file.
     """
 
