@@ -28,6 +28,8 @@ def plain_errors() -> Iterator[None]:
     """
     try:
         yield
+    except gr.Error:
+        raise
     except StudioError as error:
         raise _shown(error) from error
     except Exception as error:

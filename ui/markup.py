@@ -7,7 +7,7 @@ import html
 from pathlib import Path
 from urllib.parse import quote
 
-_VOID = frozenset({"img", "br"})
+_VOID = frozenset({"img", "input"})
 
 
 class Markup(str):

@@ -16,7 +16,6 @@ from ui.tabs.generate import build_generate
 from ui.tabs.settings import build_settings
 
 STATIC: Final = Path(__file__).parent / "static"
-STATUS_SECONDS: Final = 2.0
 CACHE_SECONDS: Final = (3600, 86400)
 """How often the page's cache is looked through, and how old a copy in it may become."""
 
@@ -40,21 +39,22 @@ def _build_tabs(page: PageContext, demo: gr.Blocks) -> None:
     with gr.Tab(strings.GENERATE, id="generate"):
         build_generate(page, demo)
     if page.owner:
-        with gr.Tab(strings.SETTINGS, id="settings"):
-            build_settings(page, demo)
+        with gr.Tab(strings.SETTINGS, id="settings") as tab:
+            build_settings(page, tab)
 
 
 def _build_header(page: PageContext, demo: gr.Blocks) -> None:
     @plain_errors()
     def show_status() -> Markup:
-        return header.status_markup(page.engine.status())
+        return header.status_markup(page.engine.status(), str(page.engine.settings.theme))
 
     with gr.Row(elem_id="header"):
         gr.HTML(header.title_markup(), apply_default_css=False)
         status = gr.HTML(
             header.status_markup(page.engine.status(), live=False),
+            js_on_load=header.STATUS_SCRIPT,
             elem_id="status",
             apply_default_css=False,
         )
     on(demo.load, show_status, [], [status], at_once=True)
-    on(gr.Timer(STATUS_SECONDS).tick, show_status, [], [status], at_once=True)
+    on(status.tick, show_status, [], [status], at_once=True)

@@ -108,7 +108,7 @@ def seconds_left(seconds: float) -> str:
 
 # Afterwards
 EMPTY_TITLE: Final = "Your picture appears here"
-EMPTY_TEXT: Final = "Describe it, then press Generate or Ctrl + Enter."
+EMPTY_TEXT: Final = "Describe it, then press Generate."
 CANCELLED: Final = "Stopped. Nothing was saved."
 FAILED: Final = "No picture this time"
 USE_SEED: Final = "Use this seed"
@@ -140,7 +140,9 @@ def picture_name(number: int) -> str:
 
 # Restore
 RESTORE: Final = "Restore settings from a picture"
-RESTORE_DROP: Final = "Drop a PNG made here"
+RESTORE_DROP: Final = "Drop a PNG made with Atelier Z here, or click to choose one."
+NOT_UPLOADED: Final = "The picture did not arrive."
+NOT_UPLOADED_ACTION: Final = "Choose a PNG file of at most 50 MB."
 RESTORED: Final = "Restored"
 NOT_RESTORED: Final = "Not restored"
 

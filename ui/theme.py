@@ -52,7 +52,6 @@ def _light() -> dict[str, str]:
         "button_secondary_text_color": "*neutral_700",
         "checkbox_label_background_fill": "*neutral_100",
         "checkbox_label_background_fill_selected": "*primary_50",
-        "slider_color": "*primary_600",
         "color_accent": "*primary_600",
         "link_text_color": "*primary_700",
     }
@@ -81,6 +80,5 @@ def _dark() -> dict[str, str]:
         "button_secondary_text_color_dark": "*neutral_200",
         "checkbox_label_background_fill_dark": "*neutral_800",
         "checkbox_label_background_fill_selected_dark": "*primary_950",
-        "slider_color_dark": "*primary_500",
         "link_text_color_dark": "*primary_300",
     }

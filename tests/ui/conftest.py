@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,16 @@ def _kept_environment() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@contextmanager
+def another_page(engine: FakeEngine, options: LaunchOptions) -> Iterator[OpenPage]:
+    """Open a second page in this process; the environment stays that of the first."""
+    before = dict(os.environ)
+    with open_page(engine, options) as page:
+        os.environ.clear()
+        os.environ.update(before)
+        yield page
 
 
 @pytest.fixture(scope="session")

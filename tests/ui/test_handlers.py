@@ -65,9 +65,9 @@ def named(demo: gr.Blocks, updates) -> dict[str, object]:
     return {part.elem_id: value for part, value in updates.items() if part.elem_id}
 
 
-def fields(engine, model="demo-base", **changes) -> dict[str, object]:
+def fields(engine, model="demo-base", folder=None, **changes) -> dict[str, object]:
     values = bindings.to_widgets(Request(prompt="a red heart", model=model), engine.model(model))
-    return {**values, **changes}
+    return {**values, "model": folder or model, **changes}
 
 
 def test_an_error_of_the_engine_becomes_its_sentence_and_stays_text():
@@ -119,16 +119,42 @@ def test_a_shape_sets_both_sides_and_sides_name_their_shape(form, engine):
     assert form.heed_sides(1280.0, 736.0, 1.0, base) == "Custom"
 
 
+VISIT = SimpleNamespace(session_hash="visit")
+
+
+async def told_by(handler) -> list:
+    return [updates async for updates in handler]
+
+
 def run(jobs: JobHandlers, engine, **changes) -> tuple[str, list]:
     """Start a job and watch it to its end; return its id and what the page was told."""
-    started = jobs.start(("browser", "tab"), (), **fields(engine, **changes))
-    job = started[jobs._parts.job]
+    handler = jobs.generate(("browser", "tab"), (), VISIT, **fields(engine, **changes))
+    told = asyncio.run(told_by(handler))
+    return told[0][jobs._parts.job], told
 
-    async def watch() -> list:
-        request = SimpleNamespace(session_hash="visit")
-        return [told async for told in jobs.watch(job, (), request)]
 
-    return job, asyncio.run(watch())
+def begin(jobs: JobHandlers, engine, visitor=("browser", "tab")) -> str:
+    """Start a job, and look away at once; return its id."""
+
+    async def glance() -> str:
+        handler = jobs.generate(visitor, (), VISIT, **fields(engine))
+        first = await anext(handler)
+        await handler.aclose()
+        return first[jobs._parts.job]
+
+    return asyncio.run(glance())
+
+
+def attached(jobs: JobHandlers, browser: str, tab: str, visit: str = "visit") -> str | None:
+    """Return the job that a page is given when it is loaded."""
+
+    async def glance() -> str | None:
+        handler = jobs.attach(f"{browser} {tab}", SimpleNamespace(session_hash=visit))
+        first = await anext(handler)
+        await handler.aclose()
+        return first.get(jobs._parts.job)
+
+    return asyncio.run(glance())
 
 
 def test_a_job_ends_with_its_picture_and_its_recipe_on_the_page(demo, jobs, engine):
@@ -163,9 +189,7 @@ def test_a_page_that_cannot_show_a_picture_gives_the_button_back(demo, jobs, eng
     told = {}
 
     async def watch() -> None:
-        job = jobs.start(("b", "t"), (), **fields(engine))[jobs._parts.job]
-        request = SimpleNamespace(session_hash="visit")
-        async for updates in jobs.watch(job, (), request):
+        async for updates in jobs.generate(("b", "t"), (), VISIT, **fields(engine)):
             told.update(updates)
 
     with pytest.raises(gr.Error, match="Something unexpected"):
@@ -180,14 +204,13 @@ def test_a_bug_of_the_engine_is_reported_as_one(demo, jobs, engine):
 
 def test_a_bad_size_is_refused_with_the_engines_own_sentence(jobs, engine):
     with pytest.raises(gr.Error, match="multiple of 16"):
-        jobs.start(("b", "t"), (), **fields(engine, width=100.0))
+        run(jobs, engine, width=100.0)
     assert engine.status().queue == 0
 
 
 def test_cancel_stops_the_job_and_leaves_no_file(demo, jobs, engine):
     engine.go_on.clear()
-    started = jobs.start(("b", "t"), (), **fields(engine))
-    job = started[jobs._parts.job]
+    job = begin(jobs, engine)
     stopping = named(demo, jobs.stop(job))
     assert stopping["cancel"]["interactive"] is False
     engine.go_on.set()
@@ -195,24 +218,37 @@ def test_cancel_stops_the_job_and_leaves_no_file(demo, jobs, engine):
     assert list(engine.settings.output_folder.glob("*.png")) == []
 
 
+BROWSER, STRANGER, ONE, TWO = (letter * 32 for letter in "abcd")
+
+
 def test_a_reloaded_tab_is_given_its_running_job_and_another_tab_is_not(jobs, engine):
     engine.go_on.clear()
-    start = jobs.start(("browser", "one"), (), **fields(engine))
-    job = start[jobs._parts.job]
-    jobs._page.visitors.look_at("visit", job)
-    assert jobs.attach(["browser", "one"])[jobs._parts.job] == job
-    assert jobs.attach(["browser", "two"])[jobs._parts.job] == ""
-    assert jobs.attach(["stranger", "one"])[jobs._parts.job] == ""
-    jobs.leave(SimpleNamespace(session_hash="visit"))
-    assert jobs.attach(["browser", "two"])[jobs._parts.job] == job
+    job = begin(jobs, engine, (BROWSER, ONE))
+    jobs._page.visitors.look_at("other visit", job)
+    assert attached(jobs, BROWSER, ONE) == job
+    assert attached(jobs, BROWSER, TWO) is None
+    assert attached(jobs, STRANGER, ONE) is None
+    jobs.leave(SimpleNamespace(session_hash="other visit"))
+    assert attached(jobs, BROWSER, TWO) == job
     engine.go_on.set()
 
 
-@pytest.mark.parametrize("payload", [None, "", [], ["a"], [1, 2], ["x" * 999, {}], {"a": 1}])
-def test_a_browser_without_an_identity_gets_one(jobs, payload):
-    browser, tab = jobs.attach(payload)[jobs._parts.visitor]
+def test_a_reloaded_tab_sees_the_pictures_of_its_last_job_again(demo, jobs, engine):
+    asyncio.run(told_by(jobs.generate((BROWSER, ONE), (), VISIT, **fields(engine, seed="9"))))
+    told = asyncio.run(told_by(jobs.attach(f"{BROWSER} {ONE}", VISIT)))
+    assert "Seed 9" in named(demo, told[-1])["results"]
+    assert asyncio.run(told_by(jobs.attach(f"{BROWSER} {TWO}", VISIT)))[-1].keys() == {
+        jobs._parts.visitor
+    }
+
+
+@pytest.mark.parametrize("text", ["", "a b", "x" * 999, f"{'A' * 32} {'b' * 32}", "<b> <i>"])
+def test_a_browser_without_an_identity_gets_one(jobs, text):
+    (told,) = asyncio.run(told_by(jobs.attach(text, VISIT)))
+    browser, tab = told[jobs._parts.visitor]
     assert len(browser) > 10
     assert len(tab) > 10
+    assert browser not in text
 
 
 def event(**values):
@@ -237,28 +273,48 @@ def test_a_picture_that_is_not_there_is_not_recalled(form, index):
         form.recall(event(act="all", index=index), (), "demo-turbo")
 
 
-def test_a_dropped_picture_restores_its_settings_and_says_so(demo, form, jobs, engine):
+@pytest.fixture
+def uploads(tmp_path, monkeypatch) -> Path:
+    """The folder where a browser's files arrive."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder
+
+
+def test_a_dropped_picture_restores_its_settings_and_says_so(demo, form, jobs, engine, uploads):
     job, _ = run(jobs, engine, seed="5", model="demo-turbo", prompt="a green ring")
-    path = engine.settings.output_folder / f"{job}-0.png"
-    restored = named(demo, form.restore(str(path), "demo-base"))
+    path = uploads / "dropped.png"
+    path.write_bytes((engine.settings.output_folder / f"{job}-0.png").read_bytes())
+    restored = named(demo, form.restore(event(path=str(path)), "demo-base"))
     assert restored["prompt"]["value"] == "a green ring"
     assert restored["seed"]["value"] == "5"
-    assert "a green ring" in restored["dropped-note"]
+    assert "a green ring" in restored["dropped"]
+
+
+def test_no_file_but_an_uploaded_one_is_read(form, jobs, engine, uploads):
+    job, _ = run(jobs, engine)
+    outside = engine.settings.output_folder / f"{job}-0.png"
+    (uploads / "link.png").symlink_to(outside)
+    tries = (str(outside), "/etc/passwd", "", ".", str(uploads), f"{uploads}/../outputs", "a\0b")
+    for path in (*tries, f"{uploads}/link.png", None, 7, [str(outside)]):
+        with pytest.raises(gr.Error, match="did not arrive"):
+            form.restore(event(path=path), "demo-base")
 
 
 def test_a_recipe_for_a_model_that_is_not_here_keeps_the_chosen_one(demo, form):
     recipe = {"version": 1, "request": {"prompt": "x", "model": "elsewhere", "steps": -4}}
     updates = named(demo, form._take_over(recipe, "demo-base"))
     assert updates["model"]["value"] == "demo-base"
-    assert "elsewhere" in updates["dropped-note"]
-    assert "-4" in updates["dropped-note"]
+    assert "elsewhere" in updates["dropped"]
+    assert "-4" in updates["dropped"]
 
 
-def test_a_picture_without_a_recipe_is_refused_with_a_sentence(form, tmp_path):
-    path = tmp_path / "a.png"
+def test_a_picture_without_a_recipe_is_refused_with_a_sentence(form, uploads):
+    path = uploads / "a.png"
     path.write_bytes(b"no picture")
     with pytest.raises(gr.Error, match="PNG"):
-        form.restore(str(path), "demo-base")
+        form.restore(event(path=str(path)), "demo-base")
 
 
 def test_settings_are_saved_and_only_then_said_to_be(settings, engine, tmp_path):
@@ -297,9 +353,7 @@ def test_a_page_for_others_has_no_settings_and_opens_no_folder(engine, tmp_path)
     with pytest.raises(gr.Error, match="only on the computer itself"):
         handlers_of(guest, FormHandlers).choose_model(str(tmp_path), "")
     with pytest.raises(gr.Error, match="only on the computer itself"):
-        handlers_of(guest, JobHandlers).start(
-            ("b", "t"), (), **{**fields(engine), "model": str(tmp_path)}
-        )
+        run(handlers_of(guest, JobHandlers), engine, folder=str(tmp_path))
 
 
 def test_bad_settings_of_the_last_run_are_mentioned(engine):

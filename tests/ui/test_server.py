@@ -8,9 +8,9 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from tests.ui.conftest import free_port
+from tests.ui.conftest import another_page, free_port
 from tests.ui.fake_engine import FakeEngine
-from ui.launch import CACHE, USER_NAME, LaunchOptions, open_page
+from ui.launch import CACHE, USER_NAME, LaunchOptions
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -51,13 +51,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def locked(folder, _kept_environment):
+def locked(folder):
     """A page that others may reach, with its password."""
     with FakeEngine(folder) as engine:
         options = LaunchOptions(
             host="0.0.0.0", port=free_port(), browser=False, password="open sesame"
         )
-        with open_page(engine, options) as page:
+        with another_page(engine, options) as page:
             yield page
 
 

@@ -15,7 +15,7 @@ from ui.components import prompt, size
 
 SAMPLERS: Final = ("euler",)
 """The names a request's sampler may have."""
-MAX_COUNT: Final = 8
+COUNTS: Final = (1, 2, 4, 8)
 INFOS: Final[Mapping[str, str]] = {
     "negative": strings.NEGATIVE_INFO,
     "cfg_normalization": strings.NORMALIZATION_INFO,
@@ -49,7 +49,7 @@ class Form:
     chips: gr.HTML
     model: gr.Dropdown
     shape: gr.Radio
-    count: gr.Slider
+    count: gr.Radio
     seed: gr.Textbox
     random_seed: gr.Button
     last_seed: gr.Button
@@ -148,11 +148,9 @@ def build_shape(variant: Variant) -> gr.Radio:
     return gr.Radio(label=strings.SHAPE, choices=size.shapes(variant), value=shape, elem_id="shape")
 
 
-def build_count() -> gr.Slider:
+def build_count() -> gr.Radio:
     """Build the number of pictures."""
-    return gr.Slider(
-        1, MAX_COUNT, value=1, step=1, label=strings.COUNT, buttons=[], elem_id="count"
-    )  # fmt: skip
+    return gr.Radio(label=strings.COUNT, choices=list(COUNTS), value=COUNTS[0], elem_id="count")
 
 
 def build_seed() -> tuple[gr.Textbox, gr.Button, gr.Button]:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from engine import Status
 from ui import strings
 from ui.markup import Markup, tag
+
+STATUS_SCRIPT: Final = """
+const wear = () => {
+  const theme = element.querySelector('[data-theme]')?.dataset.theme;
+  if (theme) window.atelierTheme(theme);
+};
+watch('value', wear);
+setInterval(() => { if (!document.hidden) trigger('tick'); }, 2000);
+"""
+"""Asks for the status every two seconds while the tab is seen, and wears the theme it brings."""
 
 
 def title_markup() -> Markup:
@@ -12,10 +24,10 @@ def title_markup() -> Markup:
     return tag("h1", strings.PRODUCT, class_="product")
 
 
-def status_markup(status: Status, *, live: bool = True) -> Markup:
+def status_markup(status: Status, theme: str = "", *, live: bool = True) -> Markup:
     """Return the status line: device, memory, state, and how many jobs wait.
 
-    live: the page answers by now; tests and style sheets look for the mark that this leaves.
+    theme: chosen in the settings. live: the page answers by now; tests look for this mark.
     """
     state = strings.STATES.get(status.state, status.state)
     facts = [status.device, status.memory, state]
@@ -23,4 +35,12 @@ def status_markup(status: Status, *, live: bool = True) -> Markup:
         facts.append(strings.waiting(status.queue))
     parts = [tag("span", fact) for fact in facts if fact]
     dot = tag("i", class_="dot", aria_hidden="true")
-    return tag("p", dot, *parts, class_="status", data_state=status.state, data_ready=live)
+    return tag(
+        "p",
+        dot,
+        *parts,
+        class_="status",
+        data_state=status.state,
+        data_theme=theme or False,
+        data_ready=live,
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.utils import get_upload_folder
 
 from engine import NotFound, Variant, read_recipe, request_from_recipe
 from ui import bindings, strings
@@ -22,7 +23,7 @@ Updates = dict[Component, Any]
 
 
 class FormHandlers:
-    """The handlers of a form. restored: says what was taken from a dropped picture."""
+    """The handlers of a form. restored: where a picture is dropped."""
 
     def __init__(self, page: PageContext, form: Form, restored: gr.HTML) -> None:
         self._page = page
@@ -88,11 +89,9 @@ class FormHandlers:
         return self._take_over(shown[index].recipe, model)
 
     @plain_errors()
-    def restore(self, path: str | None, model: str) -> Updates:
+    def restore(self, event: gr.EventData, model: str) -> Updates:
         """Take the settings of a dropped picture, and say what was left out."""
-        if path is None:
-            return {self._restored: ""}
-        return self._take_over(read_recipe(Path(path)), model)
+        return self._take_over(read_recipe(_uploaded(event.path)), model)
 
     def _take_over(self, recipe: Mapping[str, object], model: str) -> Updates:
         request, notes = request_from_recipe(dict(recipe))
@@ -105,6 +104,15 @@ class FormHandlers:
             self._form.note: prompt.note_markup(variant, request.prompt),
             self._restored: restore.restored_markup(request, variant.title, notes),
         }
+
+
+def _uploaded(path: object) -> Path:
+    """Return the file that a browser uploaded; what it names elsewhere is not looked at."""
+    folder = Path(get_upload_folder()).resolve()
+    found = Path(path).resolve() if isinstance(path, str) and "\0" not in path else folder
+    if folder not in found.parents:
+        raise NotFound(strings.NOT_UPLOADED, strings.NOT_UPLOADED_ACTION)
+    return found
 
 
 def _seed_of(picture: Shown) -> str:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import gradio as gr
 
 from ui import strings
-from ui.components import form, results, stage
+from ui.components import form, restore, results, stage
 from ui.components.form import Form
 from ui.context import PageContext
 from ui.handlers import on
 from ui.tabs.form_handlers import FormHandlers
 from ui.tabs.job_handlers import JobHandlers, JobParts
 
-STORAGE_KEY = "atelier-z"
-STORAGE_CIPHER = "atelier-z-1"
-"""Fixed, so that a browser's value outlives a restart of the program; it hides nothing."""
-
-TAB_SCRIPT = "(browser) => [[browser, window.atelierTab()]]"
+IDENTITY_SCRIPT = "() => [window.atelierIdentity()]"
 
 
 def build_generate(page: PageContext, demo: gr.Blocks) -> None:
@@ -36,21 +30,15 @@ def build_generate(page: PageContext, demo: gr.Blocks) -> None:
         job=gr.State(""),
         shown=gr.State(()),
         visitor=gr.State(("", "")),
-        browser=gr.BrowserState("", storage_key=STORAGE_KEY, secret=STORAGE_CIPHER),
+        identity=gr.Textbox(visible=False),
     )
-    handlers = FormHandlers(page, filled, dropped.note)
+    handlers = FormHandlers(page, filled, dropped)
     _connect_form(handlers, filled)
     _connect_pictures(handlers, filled, parts, dropped)
     _connect_job(JobHandlers(page, parts), filled, parts, demo)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Dropped:
-    file: gr.File
-    note: gr.HTML
-
-
-def _build_left(page: PageContext) -> tuple[Form, tuple[gr.Button, gr.Button], _Dropped]:
+def _build_left(page: PageContext) -> tuple[Form, tuple[gr.Button, gr.Button], gr.HTML]:
     variant = page.first_model
     with gr.Column(elem_classes="card"):
         prompt, note = form.build_prompt(variant)
@@ -89,17 +77,15 @@ def _build_buttons() -> tuple[gr.Button, gr.Button]:
     return generate, cancel
 
 
-def _build_restore() -> _Dropped:
+def _build_restore() -> gr.HTML:
     with gr.Accordion(strings.RESTORE, open=False, elem_id="restore"):
-        file = gr.File(
-            label=strings.RESTORE_DROP,
-            file_types=[".png"],
-            type="filepath",
-            height=120,
+        return gr.HTML(
+            "",
+            html_template=restore.drop_template(),
+            js_on_load=restore.DROP_SCRIPT,
             elem_id="dropped",
+            apply_default_css=False,
         )
-        note = gr.HTML("", elem_id="dropped-note", apply_default_css=False)
-    return _Dropped(file=file, note=note)
 
 
 def _build_right() -> tuple[gr.HTML, gr.HTML]:
@@ -132,19 +118,19 @@ def _connect_form(handlers: FormHandlers, filled: Form) -> None:
 
 
 def _connect_pictures(
-    handlers: FormHandlers, filled: Form, parts: JobParts, dropped: _Dropped
+    handlers: FormHandlers, filled: Form, parts: JobParts, dropped: gr.HTML
 ) -> None:
     model, seed = filled.model, filled.seed
-    restored = [*filled.everything, dropped.note]
+    restored = [*filled.everything, dropped]
     on(filled.last_seed.click, handlers.last_seed, [parts.shown], [seed])
     on(parts.results.select, handlers.recall, [parts.shown, model], restored)
-    on(dropped.file.change, handlers.restore, [dropped.file, model], restored)
+    on(dropped.upload, handlers.restore, [model], restored)
 
 
 def _connect_job(handlers: JobHandlers, filled: Form, parts: JobParts, demo: gr.Blocks) -> None:
     shows = [parts.stage, parts.results, parts.shown, parts.generate, parts.cancel, parts.job]
-    started = parts.generate.click(
-        handlers.start,
+    parts.generate.click(
+        handlers.generate,
         [parts.visitor, parts.shown],
         shows,
         inputs_kwargs={**filled.fields},
@@ -152,23 +138,14 @@ def _connect_job(handlers: JobHandlers, filled: Form, parts: JobParts, demo: gr.
         show_progress="hidden",
         api_visibility="private",
     )
-    found = demo.load(
+    demo.load(
         handlers.attach,
-        [parts.browser],
-        [*shows, parts.browser, parts.visitor],
-        js=TAB_SCRIPT,
-        queue=False,
+        [parts.identity],
+        [*shows, parts.visitor],
+        js=IDENTITY_SCRIPT,
+        concurrency_limit=None,
         show_progress="hidden",
         api_visibility="private",
     )
-    for begun in (started, found):
-        begun.success(
-            handlers.watch,
-            [parts.job, parts.shown],
-            shows,
-            show_progress="hidden",
-            concurrency_limit=None,
-            api_visibility="private",
-        )
     on(parts.cancel.click, handlers.stop, [parts.job], [parts.cancel], at_once=True)
     demo.unload(handlers.leave)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +22,15 @@ from ui.visitors import new_secret
 
 Updates = dict[Component, Any]
 
+_IDENTITY = re.compile(r"([0-9a-f]{32}) ([0-9a-f]{32})")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobParts:
     """The components that show a job.
 
-    job: id of the job that this tab shows, "" for none. visitor: ids of the browser and the tab.
+    job: id of the job that this tab shows, "" for none. visitor: ids of browser and tab, as the
+    server keeps them; identity: as the browser sends them.
     """
 
     generate: gr.Button
@@ -36,7 +40,7 @@ class JobParts:
     job: gr.State
     shown: gr.State
     visitor: gr.State
-    browser: gr.BrowserState
+    identity: gr.Textbox
 
 
 class JobHandlers:
@@ -46,36 +50,42 @@ class JobHandlers:
         self._page = page
         self._parts = parts
 
-    @plain_errors()
-    def start(
-        self, visitor: tuple[str, str], shown: tuple[Shown, ...], **values: object
-    ) -> Updates:
-        """Hand the form to the engine."""
-        request = bindings.to_request(values)
-        self._page.find_model(request.model)
-        job = self._page.engine.submit(request)
-        self._page.visitors.remember(*visitor, job)
-        return self._running(job, shown)
+    async def generate(
+        self,
+        visitor: tuple[str, str],
+        shown: tuple[Shown, ...],
+        request: gr.Request,
+        **values: object,
+    ) -> AsyncIterator[Updates]:
+        """Hand the form to the engine, and show the job until it ends."""
+        with plain_errors():
+            wanted = bindings.to_request(values)
+            self._page.find_model(wanted.model)
+            job = self._page.engine.submit(wanted)
+            self._page.visitors.remember(*visitor, job)
+            yield self._running(job, shown)
+            async for updates in self._watch(job, shown, request):
+                yield updates
 
-    async def watch(
+    async def attach(self, identity: str, request: gr.Request) -> AsyncIterator[Updates]:
+        """Find the job of a page that was loaded again, or of a tab that was closed."""
+        with plain_errors():
+            visitor = _read_identity(identity)
+            known: Updates = {self._parts.visitor: visitor}
+            job = self._find_job(*visitor)
+            if job is None:
+                yield known
+                return
+            yield known if self._ended(job) else known | self._running(job, ())
+            async for updates in self._watch(job, (), request):
+                yield updates
+
+    async def _watch(
         self, job: str, shown: tuple[Shown, ...], request: gr.Request
     ) -> AsyncIterator[Updates]:
         """Show a job until it ends; it goes on when nobody looks any more."""
-        if not job:
-            yield {self._parts.stage: gr.skip()}
-            return
         visit = str(request.session_hash)
         self._page.visitors.look_at(visit, job)
-        try:
-            with plain_errors():
-                async for updates in self._shown_until_the_end(job, shown):
-                    yield updates
-        finally:
-            self._page.visitors.leave(visit)
-
-    async def _shown_until_the_end(
-        self, job: str, shown: tuple[Shown, ...]
-    ) -> AsyncIterator[Updates]:
         try:
             async for view in watch(self._page.engine, job):
                 yield self._show(view, shown)
@@ -83,26 +93,14 @@ class JobHandlers:
             # A page that cannot show a job must still be able to start the next one.
             yield self._idle() | {self._parts.stage: stage.empty_markup()}
             raise
+        finally:
+            self._page.visitors.leave(visit)
 
     @plain_errors()
     def stop(self, job: str) -> Updates:
         """Ask the engine to stop; the watcher shows when it has."""
         self._page.engine.cancel(job)
         return {self._parts.cancel: gr.update(value=strings.CANCELLING, interactive=False)}
-
-    @plain_errors()
-    def attach(self, identity: object) -> Updates:
-        """Find the job of a page that was loaded again, or of a tab that was closed."""
-        browser, tab = _identity(identity)
-        job = self._find_job(browser, tab)
-        updates: Updates = {
-            self._parts.browser: browser,
-            self._parts.visitor: (browser, tab),
-            self._parts.job: job or "",
-        }
-        if job and not self._ended(job):
-            return updates | self._running(job, ())
-        return updates
 
     def leave(self, request: gr.Request) -> None:
         """Note that a tab was closed."""
@@ -169,8 +167,7 @@ class JobHandlers:
         return tuple(found)
 
 
-def _identity(payload: object) -> tuple[str, str]:
-    """Read the ids of browser and tab that the page sends; make what is missing."""
-    parts = payload if isinstance(payload, list) and len(payload) == 2 else ["", ""]
-    browser, tab = (part if isinstance(part, str) and len(part) <= 64 else "" for part in parts)
-    return browser or new_secret(), tab or new_secret()
+def _read_identity(text: str) -> tuple[str, str]:
+    """Read the ids of browser and tab that the page sends; make them up where it sends none."""
+    found = _IDENTITY.fullmatch(text)
+    return (found[1], found[2]) if found else (new_secret(), new_secret())

@@ -16,8 +16,8 @@ from ui.markup import Markup, tag
 THEME_SCRIPT = "(theme) => window.atelierTheme(theme)"
 
 
-def build_settings(page: PageContext, demo: gr.Blocks) -> None:
-    """Build the tab inside `demo` and connect it."""
+def build_settings(page: PageContext, tab: gr.Tab) -> None:
+    """Build the tab and connect it."""
     now = page.engine.settings
     with gr.Column(elem_id="settings-tab"):
         if page.notices:
@@ -44,8 +44,7 @@ def build_settings(page: PageContext, demo: gr.Blocks) -> None:
     fields = [device, precision, vram, folder, theme]
     saved = on(save.click, handlers.save, fields, [said])
     saved.success(None, [theme], None, js=THEME_SCRIPT)
-    shown = on(demo.load, handlers.show, [], fields, at_once=True)
-    shown.success(None, [theme], None, js=THEME_SCRIPT)
+    on(tab.select, handlers.show, [], fields, at_once=True)
 
 
 class SettingsHandlers:
@@ -75,7 +74,7 @@ class SettingsHandlers:
 
     @plain_errors()
     def show(self) -> tuple[str, str, float | None, str, str]:
-        """Return what is kept now, for a page that was loaded again."""
+        """Return what is kept now, whatever page or program saved it."""
         now = self._page.engine.settings
         return now.device, str(now.precision), now.vram_gb, str(now.output_folder), str(now.theme)
 

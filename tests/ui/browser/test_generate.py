@@ -215,7 +215,7 @@ def test_a_dropped_picture_restores_its_settings(visit: Visit, studio):
     fresh = visit()
     fresh.get_by_role("button", name="Restore settings").click()
     fresh.locator("#restore input[type=file]").set_input_files(saved)
-    expect(fresh.locator("#dropped-note")).to_contain_text("a green ring on the left")
+    expect(fresh.locator("#dropped")).to_contain_text("a green ring on the left")
     expect(fresh.locator("#prompt textarea")).to_have_value("a green ring on the left")
     expect(fresh.locator("#seed input")).to_have_value("77")
 

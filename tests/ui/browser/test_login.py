@@ -6,15 +6,15 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.ui.browser.conftest import wait_until_ready
-from tests.ui.conftest import free_port
-from ui.launch import USER_NAME, LaunchOptions, open_page
+from tests.ui.conftest import another_page, free_port
+from ui.launch import USER_NAME, LaunchOptions
 
 pytestmark = pytest.mark.browser
 
 
 def test_the_password_opens_a_page_that_paints_but_has_no_settings(engine, context, complaints):
     options = LaunchOptions(host="0.0.0.0", port=free_port(), password="open sesame", browser=False)
-    with open_page(engine, options) as page:
+    with another_page(engine, options) as page:
         tab = context.new_page()
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.goto(page.url)
