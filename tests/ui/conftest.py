@@ -30,6 +30,15 @@ def _kept_environment() -> Iterator[None]:
     os.environ.update(before)
 
 
+@pytest.fixture(autouse=True)
+def _same_environment() -> Iterator[None]:
+    """Undo what a test sets: Gradio looks its cache folder up anew for every file."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @contextmanager
 def another_page(engine: FakeEngine, options: LaunchOptions) -> Iterator[OpenPage]:
     """Open a second page in this process; the environment stays that of the first."""
