@@ -124,7 +124,6 @@ def test_easy_captions_use_the_same_vocabulary():
 
 def test_captions_do_not_need_torch():
     code = (
-        "import sys, engine.demo.captions, engine.demo.evaluation;"
-        "assert 'torch' not in sys.modules"
+        "import sys, engine.demo.captions, engine.demo.evaluation;assert 'torch' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
