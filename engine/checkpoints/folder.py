@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from engine.checkpoints.configs import (
     vae_config,
 )
 from engine.checkpoints.files import label, opened, read_object
+from engine.checkpoints.formats import find_weights
+from engine.checkpoints.formats.door import Stored
 from engine.checkpoints.header import MAX_TENSORS, Header, read_header, stamp_of
 from engine.checkpoints.keys import (
     TRANSFORMER_DIALECTS,
@@ -58,15 +60,19 @@ _SAMPLE_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The files of one network. `digest` names its weights, by headers and samples."""
+    """The files of one network, and its weights by their names in them.
+
+    digest: names the weights, by headers and samples.
+    """
 
     headers: tuple[Header, ...]
     digest: str
+    weights: Mapping[str, Stored] = field(compare=False)
 
     @property
     def shapes(self) -> Shapes:
-        """Shape of every tensor, by its name in the files."""
-        return {name: t.shape for header in self.headers for name, t in header.tensors.items()}
+        """Shape of every weight, by its name in the files."""
+        return {name: weight.shape for name, weight in self.weights.items()}
 
     @property
     def size(self) -> int:
@@ -184,7 +190,7 @@ def _part(folder: Path, role: Role) -> Part:
     for header in headers:
         digest.update(header.digest.encode())
         digest.update(_sample(header))
-    return Part(headers, digest.hexdigest())
+    return Part(headers, digest.hexdigest(), find_weights(headers))
 
 
 def _weight_files(folder: Path) -> list[Path]:

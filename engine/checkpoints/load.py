@@ -18,8 +18,8 @@ from engine.checkpoints.keys import (
     spoken,
     text_encoder_dialect,
 )
-from engine.checkpoints.tensors import open_tensors
 from engine.checkpoints.tokenizer import read_tokenizer
+from engine.checkpoints.weights import open_weights
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
@@ -81,6 +81,6 @@ def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
 def _filled(network: Network, part: Part, dialects: tuple[Dialect, ...], target: Target) -> Network:
     """Fill a network on the meta device, and make it ready to compute with."""
     dialect, _ = spoken(part.shapes, dialects)
-    with open_tensors(part.headers) as source:
+    with open_weights(part.headers) as source:
         fill(network, source, dialect, target)
     return network.to(target.device).eval()

@@ -14,18 +14,20 @@ import torch
 from torch import Tensor
 
 from engine.checkpoints.files import label, opened
-from engine.checkpoints.header import FLOATS, Header, TensorEntry, stamp_of
+from engine.checkpoints.header import Header, TensorEntry, stamp_of
 from engine.errors import FileRejected
 
-FLOAT_TYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
+TORCH_TYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
     {
-        "F64": torch.float64,
-        "F32": torch.float32,
-        "F16": torch.float16,
-        "BF16": torch.bfloat16,
+        "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8,
+        "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+        "F8_E8M0": torch.float8_e8m0fnu,
+        "U16": torch.uint16, "I16": torch.int16, "F16": torch.float16, "BF16": torch.bfloat16,
+        "U32": torch.uint32, "I32": torch.int32, "F32": torch.float32,
+        "U64": torch.uint64, "I64": torch.int64, "F64": torch.float64,
     }
-)
-"""The types of `FLOATS` as torch knows them."""
+)  # fmt: skip
+"""The number types of headers as torch knows them."""
 
 
 class TensorSource(Protocol):
@@ -37,7 +39,7 @@ class TensorSource(Protocol):
         ...
 
     def read(self, name: str) -> Tensor:
-        """Return one tensor as stored (floating point, on the CPU, memory of its own)."""
+        """Return one weight, in floating point."""
         ...
 
 
@@ -57,17 +59,12 @@ class TensorFile:
         return {name: found.tensors[name].shape for name, (found, _) in self._places.items()}
 
     def read(self, name: str) -> Tensor:
-        """Return a tensor of the stored floating type; raise `FileRejected` if it cannot be."""
+        """Return a tensor as stored, on the CPU, in memory of its own."""
         header, file = self._places[name]
         entry = header.tensors[name]
-        if entry.dtype not in FLOATS:
-            raise FileRejected(
-                f"{label(header.path)} stores {name!r} as {entry.dtype}, which is not read yet.",
-                "Use the bf16, fp16 or fp32 file of this model.",
-            )
         raw = torch.empty(entry.end - entry.start, dtype=torch.uint8)
         _fill(raw, file, entry, header)
-        return raw.view(FLOAT_TYPES[entry.dtype]).reshape(entry.shape)
+        return raw.view(TORCH_TYPES[entry.dtype]).reshape(entry.shape)
 
 
 @contextmanager

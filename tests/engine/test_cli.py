@@ -340,8 +340,14 @@ def test_a_device_that_computes_wrong_does_not_pass(monkeypatch):
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start the program as from a terminal: a suite run in the background ignores Ctrl-C."""
     return subprocess.Popen(
-        [*APP, *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*APP, *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

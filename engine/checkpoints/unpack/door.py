@@ -1,0 +1,29 @@
+"""The door of every packing: a function from raw tensors to one weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from engine.checkpoints.formats.door import PLAIN, Stored
+
+Raw = Mapping[str, Tensor]
+"""Tensors as they lie in the file, by their role in a weight, all on one device."""
+
+Packing = Callable[[Raw, Stored], Tensor]
+"""Makes a weight in floating point; what is scaled is computed in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Rows:
+    """An int8 matrix: `values` int8 [N, K] times `scales` float32 [N], one a row."""
+
+    values: Tensor
+    scales: Tensor
+
+
+def plain(raw: Raw, _stored: Stored) -> Tensor:
+    """Return the weight [stored.shape] as it is stored."""
+    return raw[PLAIN]

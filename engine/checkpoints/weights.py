@@ -1,0 +1,54 @@
+"""Reads the weights of a model's files, whatever format they are stored in: one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from engine.checkpoints.formats import find_weights
+from engine.checkpoints.formats.door import Stored
+from engine.checkpoints.header import Header
+from engine.checkpoints.tensors import TensorFile, open_tensors
+from engine.checkpoints.unpack import PACKINGS
+from engine.checkpoints.unpack.door import Int8Rows, Raw
+from engine.checkpoints.unpack.rows import int8_rows
+
+CPU = torch.device("cpu")
+
+
+class WeightFiles:
+    """The weights of one or more open files, which share no name."""
+
+    def __init__(self, weights: Mapping[str, Stored], tensors: TensorFile) -> None:
+        self.weights = weights
+        self._tensors = tensors
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of every weight, by its name in the file."""
+        return {name: weight.shape for name, weight in self.weights.items()}
+
+    def read(self, name: str, device: torch.device = CPU) -> Tensor:
+        """Return a weight in floating point, of its own shape, unpacked on `device`."""
+        stored = self.weights[name]
+        unpacked = PACKINGS[stored.packing](self._raw(stored, device), stored)
+        return unpacked.reshape(stored.shape)
+
+    def read_int8(self, name: str, device: torch.device = CPU) -> Int8Rows | None:
+        """Return the integers and scales of an int8 weight [N, K]; None if it holds none by row."""
+        stored = self.weights[name]
+        return int8_rows(self._raw(stored, device)) if stored.keeps_int8 else None
+
+    def _raw(self, stored: Stored, device: torch.device) -> Raw:
+        return {role: self._tensors.read(name).to(device) for role, name in stored.tensors.items()}
+
+
+@contextmanager
+def open_weights(headers: Sequence[Header]) -> Iterator[WeightFiles]:
+    """Open the files of `headers`; raise `FileRejected` if one changed since, or meanwhile."""
+    weights = find_weights(headers)
+    with open_tensors(headers) as tensors:
+        yield WeightFiles(weights, tensors)
