@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +17,9 @@ MAX_STEPS = 1000
 MAX_COUNT = 64
 MAX_SEED = 2**63 - 1
 MAX_NAME_CHARACTERS = 40
+MAX_PATH_CHARACTERS = 4096
+MAX_LORAS = 32
+MAX_LORA_WEIGHT = 2.0
 MAX_SHOWN = 10**30
 
 
@@ -27,6 +30,7 @@ class Precision(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
     FP16 = "fp16"
+    INT8 = "int8"
 
 
 class Device(StrEnum):
@@ -38,6 +42,28 @@ class Device(StrEnum):
     MPS = "mps"
 
 
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """An adapter file and how strongly it acts.
+
+    name: a path, or a file of the LoRA folder. weight: -2 to 2; at 0 it is not there.
+    """
+
+    name: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check both; raise `BadRequest`."""
+        _check_text("LoRA", self.name)
+        if not 0 < len(self.name) <= MAX_PATH_CHARACTERS:
+            raise BadRequest(f"The LoRA must be a path or a name, not {self.name!r:.80}.")
+        if self.weight is None:
+            raise BadRequest(f"The LoRA {self.name!r:.80} has no weight.", "Leave it at 1.")
+        _check_number(
+            f"weight of the LoRA {self.name!r:.80}", self.weight, -MAX_LORA_WEIGHT, MAX_LORA_WEIGHT
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A text-to-image job. None means: the default of the model variant.
@@ -47,6 +73,8 @@ class Request:
     cfg_normalization c: caps the norm of the guided prediction at c times the unguided, 0 = off.
     cfg_truncation T: guidance stops once 1 - sigma > T.
     width, height: pixels, multiples of 16.
+    loras: all act at once. lora_partial: apply one though many of its parts fit nothing.
+    variant: what the model is, where its file cannot tell; None: as the file says.
     """
 
     prompt: str
@@ -64,6 +92,9 @@ class Request:
     cfg_truncation: float = 1.0
     precision: Precision = Precision.AUTO
     device: str = Device.AUTO.value
+    loras: tuple[Lora, ...] = ()
+    lora_partial: bool = False
+    variant: str | None = None
 
     def __post_init__(self) -> None:
         """Check every value; raise `BadRequest` naming the first bad one and the next step."""
@@ -87,11 +118,17 @@ class Request:
                 f"{MAX_PIXELS // 1_000_000} million.",
                 "Choose a smaller size.",
             )
+        if self.variant is not None:
+            _check_name("variant", self.variant)
+        if not isinstance(self.lora_partial, bool):
+            raise BadRequest(f"lora_partial must be true or false, not {self.lora_partial!r:.80}.")
         object.__setattr__(self, "precision", _precision(self.precision))
+        object.__setattr__(self, "loras", _loras(self.loras))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the request as JSON values, by field name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        """Return the request as JSON values, by field name; LoRAs as name and weight."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**values, "loras": [asdict(lora) for lora in self.loras]}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Request:
@@ -134,6 +171,19 @@ def _precision(value: object) -> Precision:
             f"The precision {value!r:.40} is not known.", f"Choose one of {', '.join(Precision)}."
         )
     return Precision(value)
+
+
+def _loras(values: object) -> tuple[Lora, ...]:
+    """Return the adapters of a request, given as such or as JSON values."""
+    if not isinstance(values, list | tuple) or len(values) > MAX_LORAS:
+        raise BadRequest(f"The LoRAs must be a list of at most {MAX_LORAS}, not {values!r:.80}.")
+    return tuple(value if isinstance(value, Lora) else _lora(value) for value in values)
+
+
+def _lora(value: object) -> Lora:
+    if not isinstance(value, dict) or not {"name"} <= value.keys() <= {"name", "weight"}:
+        raise BadRequest(f"A LoRA needs a name and may have a weight, not {value!r:.80}.")
+    return Lora(**value)
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:

@@ -9,9 +9,11 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from engine import strict_json
 from engine.errors import BadRequest, FileRejected
@@ -40,9 +42,9 @@ def make_recipe(
     `request` holds the picture's own seed, count 1 and every default filled in. A model given as a
     path is named by its folder; absolute paths and the user's name in them are never kept.
     """
-    # `.` and `..` say no name of their own.
-    model = _last_name(request.model) or Path(request.model).resolve().name
-    values = {**request.to_json(), "model": model}
+    model = _file_name(request.model)
+    loras = [{**asdict(lora), "name": _file_name(lora.name)} for lora in request.loras]
+    values = {**request.to_json(), "model": model, "loras": loras}
     return {
         "version": VERSION,
         "program": PROGRAM,
@@ -112,8 +114,8 @@ def _take(request: Request, name: str, value: object) -> tuple[Request, list[str
     ):
         return request, [f"The recipe's {name} is {value!r:.80} and left out."]
     # A path of another machine: opening one can even reach over the network.
-    if name == "model" and value != _last_name(str(value)):
-        return request, [f"The recipe's model {value!r:.80} is a path and left out."]
+    if name in _NAMES and any(found != _last_name(found) for found in _NAMES[name](value)):
+        return request, [f"The recipe's {name} {value!r:.80} is a path and left out."]
     changed: dict[str, Any] = {**request.to_json(), name: value}
     try:
         return Request.from_json(changed), []
@@ -172,6 +174,24 @@ def _parameters(recipe: dict[str, object]) -> str:
     )
     # A lone surrogate has no UTF-8 form; the recipe keeps it escaped.
     return "\n".join(lines).encode("utf-8", "replace").decode()
+
+
+def _file_name(path: str) -> str:
+    """Return the name of a file or folder, without the way to it."""
+    # `.` and `..` say no name of their own.
+    return _last_name(path) or Path(path).resolve().name
+
+
+def _lora_names(value: object) -> list[str]:
+    """Return the names of a recipe's LoRAs, whatever is wrong with the rest of them."""
+    entries = value if isinstance(value, list | tuple) else []
+    return [str(entry.get("name", "")) for entry in entries if isinstance(entry, dict)]
+
+
+_NAMES: Final[Mapping[str, Callable[[object], list[str]]]] = MappingProxyType(
+    {"model": lambda value: [str(value)], "loras": _lora_names}
+)
+"""The names of files in a request's fields, which must not lead anywhere."""
 
 
 def _last_name(path: str) -> str:

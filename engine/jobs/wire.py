@@ -17,7 +17,7 @@ from typing import Any
 from engine import events
 from engine.errors import ErrorReport
 from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
-from engine.request import Precision, Request
+from engine.request import Lora, Precision, Request
 
 KIND = "~kind"
 """Marks a JSON object that stands for a value of another type."""
@@ -29,6 +29,7 @@ RECORDS: Mapping[str, type] = MappingProxyType(
             Order,
             Output,
             Request,
+            Lora,
             CancelOrder,
             WorkerState,
             WorkerBroken,

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from engine.errors import BadRequest
-from engine.request import Precision, Request
+from engine.request import Lora, Precision, Request
 
 BAD_VALUES = [
     ({"width": 100}, "100", "Use 96 or 112"),
@@ -75,4 +75,36 @@ def test_changed_values_are_checked_again() -> None:
 
 
 def test_the_saved_names_of_precisions_stay() -> None:
-    assert [str(value) for value in Precision] == ["auto", "fp32", "bf16", "fp16"]
+    assert [str(value) for value in Precision] == ["auto", "fp32", "bf16", "fp16", "int8"]
+
+
+def test_loras_survive_json():
+    request = Request(prompt="x", loras=(Lora("a.safetensors", 0.5), Lora("b.safetensors")))
+    assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
+
+
+@pytest.mark.parametrize(
+    "loras",
+    [
+        "a.safetensors",
+        ["a.safetensors"],
+        [{"weight": 1.0}],
+        [{"name": "a", "path": "b"}],
+        [{"name": ""}],
+        [{"name": "a\0b"}],
+        [{"name": "a", "weight": 2.5}],
+        [{"name": "a", "weight": float("nan")}],
+        [{"name": "a", "weight": None}],
+        [{"name": "a", "weight": True}],
+        [{"name": "a"}] * 33,
+    ],
+)
+def test_a_lora_without_name_or_with_a_wild_weight_is_refused(loras):
+    with pytest.raises(BadRequest):
+        Request(prompt="x", loras=loras)
+
+
+def test_a_variant_is_a_short_name():
+    assert Request(prompt="x", variant="base").variant == "base"
+    with pytest.raises(BadRequest, match="variant"):
+        Request(prompt="x", variant="")

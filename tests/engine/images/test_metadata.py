@@ -169,6 +169,22 @@ def test_a_recipe_names_a_model_by_its_folder_alone(path):
     assert "ann b" not in "".join(texts.values())
 
 
+@pytest.mark.parametrize("path", PRIVATE)
+def test_a_recipe_names_a_lora_by_its_file_alone(path):
+    recipe = _recipe(_filled(loras=[{"name": path, "weight": 0.5}]))
+    assert recipe["request"]["loras"] == [{"name": "z-image", "weight": 0.5}]
+    assert request_from_recipe(recipe)[1] == ()
+
+
+@pytest.mark.parametrize("path", [*PRIVATE[:7], "../z-image"])
+def test_a_recipe_cannot_lead_to_a_lora_elsewhere(path):
+    recipe = _recipe(_filled())
+    recipe["request"]["loras"] = [{"name": path, "weight": 1.0}]
+    request, notes = request_from_recipe(recipe)
+    assert request.loras == ()
+    assert len(notes) == 1 and "path" in notes[0]
+
+
 @pytest.mark.parametrize("path", [".", "./", "../z-image/.", "inner/..", ".."])
 def test_a_model_folder_that_is_given_without_its_name_is_named_too(path, tmp_path, monkeypatch):
     inner = tmp_path / "z-image" / "inner"

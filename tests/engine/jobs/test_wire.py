@@ -10,7 +10,7 @@ import pytest
 from engine import errors, events
 from engine.jobs import wire
 from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
-from engine.request import Precision, Request
+from engine.request import Lora, Precision, Request
 
 REPORT = errors.report(errors.OutOfMemory("Too large.", "Use less."))
 RESULT = events.Result(
@@ -32,7 +32,9 @@ RESULT = events.Result(
 MESSAGES = [
     Order(
         job="1",
-        request=Request(prompt="zwölf \u2028 }{", precision=Precision.BF16, seed=3),
+        request=Request(
+            prompt="zwölf \u2028 }{", precision=Precision.BF16, loras=(Lora("l", 0.5),)
+        ),
         output=Output(folder=Path("a"), name="b.png", latents=Path("c")),
         vram_gb=4.5,
     ),
