@@ -5,10 +5,13 @@ StudioError
 │   ├── BadRequest        a value of the request
 │   ├── FileRejected      a file that is not what it should be
 │   ├── NotFound          a model, file or folder that is not there
+│   ├── HostRefused       an address that nothing may be fetched from
 │   └── QueueFull         too many jobs are waiting
 ├── ResourceError         the machine is at fault; exit code 2
 │   ├── OutOfMemory       device or host memory
 │   ├── DiskError         a file could not be written
+│   ├── NetworkError      a server that does not answer, or not as it should
+│   │   └── DownloadCorrupt   bytes that are not those of the file asked for
 │   └── WorkerLost        the process that paints died
 ├── NumericalError        the model produced numbers that are no picture; exit code 2
 ├── Cancelled             the user stopped the job; exit code 130
@@ -65,6 +68,12 @@ class NotFound(UserError):
     code = "not_found"
 
 
+class HostRefused(UserError):
+    """An address is not one that this program fetches from."""
+
+    code = "host_refused"
+
+
 class QueueFull(UserError):
     """Too many jobs are waiting."""
 
@@ -88,6 +97,18 @@ class DiskError(ResourceError):
     """A file could not be written."""
 
     code = "disk"
+
+
+class NetworkError(ResourceError):
+    """A server does not answer, or not as it should."""
+
+    code = "network"
+
+
+class DownloadCorrupt(NetworkError):
+    """The bytes that came are not those of the file that was asked for."""
+
+    code = "download_corrupt"
 
 
 class WorkerLost(ResourceError):

@@ -7,14 +7,49 @@ from typing import Final
 
 from engine.errors import NotFound
 from engine.variants.base import BASE
+from engine.variants.de_turbo import DE_TURBO
 from engine.variants.demo_base import DEMO_BASE
 from engine.variants.demo_turbo import DEMO_TURBO
-from engine.variants.spec import Defaults, Ignored, Limits, Size, Variant
+from engine.variants.edit import EDIT
+from engine.variants.omni_base import OMNI_BASE
+from engine.variants.spec import (
+    GUIDANCE_RANGE,
+    SHIFT_RANGE,
+    Defaults,
+    Download,
+    Ignored,
+    Limits,
+    Size,
+    SourceFile,
+    Variant,
+)
 from engine.variants.turbo import TURBO
+from engine.variants.twinflow_turbo import TWINFLOW_TURBO
 
-__all__ = ["VARIANTS", "Defaults", "Ignored", "Limits", "Size", "Variant", "by_name"]
+__all__ = [
+    "GUIDANCE_RANGE",
+    "SHIFT_RANGE",
+    "VARIANTS",
+    "Defaults",
+    "Download",
+    "Ignored",
+    "Limits",
+    "Size",
+    "SourceFile",
+    "Variant",
+    "by_name",
+]
 
-VARIANTS: Final = (DEMO_TURBO, DEMO_BASE, TURBO, BASE)
+VARIANTS: Final = (
+    DEMO_TURBO,
+    DEMO_BASE,
+    TURBO,
+    BASE,
+    TWINFLOW_TURBO,
+    DE_TURBO,
+    OMNI_BASE,
+    EDIT,
+)
 """Every variant, in the order in which they are offered."""
 
 

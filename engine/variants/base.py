@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.variants.files import (
+    BASE_SCHEDULER,
+    QUANTO,
+    SPLIT_BASE,
+    TRANSFORMER_BYTES,
+    TRANSFORMER_INT8_BYTES,
+    full,
+    small,
+    transformer,
+)
 from engine.variants.spec import Defaults, Limits, Size, Variant
 
 SIZES: Final = (
@@ -23,14 +33,13 @@ EXAMPLES: Final = (
     "An isometric drawing of a tiny greenhouse full of ferns, muted colours, clean lines",
 )
 
-SIDES: Final = (256, 4096)
+SIDES: Final = (512, 2048)
 PIXELS: Final = (512 * 512, 2048 * 2048)
 
 BASE: Final = Variant(
     name="base",
     title="Z-Image",
-    summary="The full 6 B model: guidance, negative prompts, 28 to 50 steps. "
-    "Give its folder with --model PATH.",
+    summary="The full 6 B model: guidance, negative prompts, 28 to 50 steps.",
     licence="Apache-2.0",
     folder=None,
     defaults=Defaults(
@@ -45,4 +54,21 @@ BASE: Final = Variant(
     ignores=(),
     sizes=SIZES,
     examples=EXAMPLES,
+    downloads=(
+        full(
+            transformer(
+                SPLIT_BASE,
+                "split_files/diffusion_models/z_image_bf16.safetensors",
+                TRANSFORMER_BYTES,
+                "996a67d3ff666946b1c25cbc16d1b1918b6cc0ac166309e23fe3b3d830263dee",
+            ),
+            BASE_SCHEDULER,
+        ),
+        small(
+            transformer(
+                QUANTO, "ZImageBase_quanto_bf16_int8.safetensors", TRANSFORMER_INT8_BYTES, None
+            ),
+            BASE_SCHEDULER,
+        ),
+    ),
 )

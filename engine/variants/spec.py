@@ -5,6 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+from engine.request import Precision
+
+GUIDANCE_RANGE: Final = (0.0, 20.0)
+"""What the guidance control offers, both ends included."""
+
+SHIFT_RANGE: Final = (1.0, 10.0)
+"""What the shift control offers, both ends included."""
 
 _WORDS = re.compile(r"[^\W_]+")
 
@@ -52,11 +61,36 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """A file of a public repository.
+
+    path: inside the repository. to: where it lies in the model's folder, with forward slashes.
+    size: bytes, about right where the hash is unknown. sha256: 64 hex digits, None if unknown.
+    """
+
+    repo: str
+    path: str
+    to: str
+    size: int
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """All files of a variant in one precision: a model folder that needs nothing else."""
+
+    precision: Precision
+    files: tuple[SourceFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """One model variant.
 
-    folder: where its weights lie in this program, None where the user brings them.
+    folder: where its weights lie in this program, None where the user brings or fetches them.
     vocabulary_file: the words its training knew, one a line in lower case; None: any word may do.
+    downloads: what can be fetched, the first being the default; no two of one precision.
+    unavailable: why there are no public weights, for the user to read; None where there are.
     """
 
     name: str
@@ -70,6 +104,8 @@ class Variant:
     sizes: tuple[Size, ...]
     examples: tuple[str, ...]
     vocabulary_file: Path | None = None
+    downloads: tuple[Download, ...] = ()
+    unavailable: str | None = None
 
     @property
     def vocabulary(self) -> frozenset[str] | None:
