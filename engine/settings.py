@@ -37,13 +37,15 @@ class Settings:
     """The user's choices, checked.
 
     device: auto, cpu, mps, cuda or cuda:N. vram_gb: GB the model may take, None = what is free.
-    output_folder: where the page saves pictures. data_dir: where this file, logs and caches lie.
+    output_folder: where the page saves pictures. lora_folder: where adapters are looked for.
+    data_dir: where this file, downloaded models, logs and caches lie.
     """
 
     device: str = "auto"
     precision: Precision = Precision.AUTO
     vram_gb: float | None = None
     output_folder: Path = field(default_factory=lambda: project_root() / "outputs")
+    lora_folder: Path = field(default_factory=lambda: project_root() / "loras")
     theme: Theme = Theme.SYSTEM
     data_dir: Path = field(default_factory=lambda: project_root() / ".studio")
 
@@ -58,6 +60,7 @@ class Settings:
         _check_choice("theme", self.theme, Theme)
         _check_vram(self.vram_gb)
         _check_folder("output folder", self.output_folder)
+        _check_folder("LoRA folder", self.lora_folder)
         _check_folder("data folder", self.data_dir)
 
 
@@ -161,7 +164,7 @@ def _to_json(value: object) -> object:
 
 
 def _from_json(name: str, value: object) -> object:
-    if name == "output_folder" and isinstance(value, str):
+    if name.endswith("_folder") and isinstance(value, str):
         return project_root() / value
     for field_name, choices in (("precision", Precision), ("theme", Theme)):
         if name == field_name and value in list(choices):

@@ -12,6 +12,7 @@ import ipaddress
 import os
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +59,10 @@ CLOSED_DOORS: Final[Mapping[str, Any]] = MappingProxyType(
     }
 )
 """What the page never offers, whoever asks: said outright, so that no environment can say else."""
+
+
+WAKE_SECONDS = 6.0
+"""When the engine begins to get ready though nobody has opened the page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +139,9 @@ def open_page(engine: Engine, options: LaunchOptions) -> OpenPage:
     with ThreadPoolExecutor(1) as pool:
         demo = pool.submit(asyncio.run, start()).result()
     sweep(engine.settings.data_dir)
+    wake = threading.Timer(WAKE_SECONDS, engine.wake)
+    wake.daemon = True
+    wake.start()
     return OpenPage(demo, str(demo.local_url), exposure.password)
 
 

@@ -48,6 +48,11 @@ def _build_header(page: PageContext, demo: gr.Blocks) -> None:
     def show_status() -> Markup:
         return header.status_markup(page.engine.status(), str(page.engine.settings.theme))
 
+    def heed_tick() -> Markup:
+        # By its first tick the page stands, and the worker may take the processor.
+        page.engine.wake()
+        return show_status()
+
     with gr.Row(elem_id="header"):
         gr.HTML(header.title_markup(), apply_default_css=False)
         status = gr.HTML(
@@ -57,4 +62,4 @@ def _build_header(page: PageContext, demo: gr.Blocks) -> None:
             apply_default_css=False,
         )
     on(demo.load, show_status, [], [status], at_once=True)
-    on(status.tick, show_status, [], [status], at_once=True)
+    on(status.tick, heed_tick, [], [status], at_once=True)

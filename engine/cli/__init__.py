@@ -83,7 +83,8 @@ def _page(options: argparse.Namespace, open_page: OpenPage) -> int:
     log.set_up(settings.data_dir / LOG_FOLDER, verbose=False)
     for notice in notices:
         warn(notice)
-    with Engine(page_settings(options, settings)) as engine, suppress(KeyboardInterrupt):
+    chosen = page_settings(options, settings)
+    with Engine(chosen, asleep=True) as engine, suppress(KeyboardInterrupt):
         open_page(engine, page_options(options))
     say("The page is closed.")
     return 0

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.errors import BadRequest
-from engine.request import Precision, Request
+from engine.request import Lora, Precision, Request
 from engine.settings import Settings
 
 _SIZE = re.compile(r"(\d{1,6})[xX×](\d{1,6})")
+_WEIGHT = re.compile(r"[-+]?(\d{1,9}(\.\d{0,9})?|\.\d{1,9})")
 
 
 class Parser(argparse.ArgumentParser):
@@ -99,6 +100,10 @@ def _add_painting_options(parser: Parser) -> None:
     add("--count", metavar="N", type=int, default=1, help="number of pictures")
     add("--cfg-normalization", metavar="X", type=float, default=0.0, help="0 = off")
     add("--cfg-truncation", metavar="T", type=float, default=1.0, help="1 = off")
+    add("--lora", metavar="FILE[:WEIGHT]", action="append", type=_lora, default=[],
+        help="adapter to apply, a path or a name in loras/; may be repeated")  # fmt: skip
+    add("--lora-partial", action="store_true", help="apply a LoRA of which much does not fit")
+    add("--variant", metavar="NAME", help="what the model is, where its file cannot tell")
     add("--precision", metavar="P", type=_precision, default=Precision.AUTO,
         help=", ".join(Precision))  # fmt: skip
     add("--device", metavar="D", default=default.device, help="auto, cpu, cuda, cuda:N or mps")
@@ -150,6 +155,9 @@ def request_of(options: argparse.Namespace) -> Request:
         cfg_truncation=options.cfg_truncation,
         precision=options.precision,
         device=options.device,
+        loras=tuple(options.lora),
+        lora_partial=options.lora_partial,
+        variant=options.variant,
     )
 
 
@@ -190,6 +198,16 @@ def _size(text: str) -> tuple[int, int]:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r:.40} is no size such as 1024x768")
     return int(match[1]), int(match[2])
+
+
+def _lora(text: str) -> Lora:
+    """Read FILE[:WEIGHT]; a colon that no number follows belongs to the file's name."""
+    name, colon, weight = text.rpartition(":")
+    has_weight = bool(colon) and _WEIGHT.fullmatch(weight) is not None
+    try:
+        return Lora(name, float(weight)) if has_weight else Lora(text)
+    except BadRequest as error:
+        raise argparse.ArgumentTypeError(error.message.rstrip(".")) from None
 
 
 def _port(text: str) -> int:

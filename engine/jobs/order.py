@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import ErrorReport
 from engine.events import Stage
 from engine.request import Request
+from engine.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +36,18 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An accepted request with its id; device and precision hold the user's settings by now.
+    """An accepted request with its id, and the user's settings it is to be carried out with.
 
-    vram_gb: GB of a graphics card's memory that may be used, None = all that is free.
+    Device and precision of the settings stand in the request by now. data_dir, lora_folder: where
+    models and adapters are looked for. vram_gb: GB of a graphics card's memory that may be used,
+    None = all that is free.
     """
 
     job: str
     request: Request
     output: Output
+    data_dir: Path = field(default_factory=lambda: Settings().data_dir)
+    lora_folder: Path = field(default_factory=lambda: Settings().lora_folder)
     vram_gb: float | None = None
 
 

@@ -54,7 +54,8 @@ class Engine:
     """Takes requests, has them painted one after another, and tells what happens.
 
     Use it as a context manager. in_process: paint in a thread of this process instead of a process
-    of its own, which brings torch into this one. hire: makes the link to a worker.
+    of its own, which brings torch into this one. asleep: start no worker before `wake` or a job,
+    for that takes the processor from whatever else begins. hire: makes the link to a worker.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Engine:
         settings: Settings | None = None,
         *,
         in_process: bool = False,
+        asleep: bool = False,
         hire: Callable[[], Link] | None = None,
     ) -> None:
         self._settings = settings or Settings()
@@ -73,7 +75,8 @@ class Engine:
         self._was_lost = False
         self._closed = threading.Event()
         self._wanted = threading.Event()
-        self._wanted.set()
+        if not asleep:
+            self.wake()
         self._supervisor = threading.Thread(target=self._supervise, name="engine", daemon=True)
         self._supervisor.start()
 
@@ -100,6 +103,10 @@ class Engine:
         settings_file.save(settings)
         self._settings = settings
 
+    def wake(self) -> None:
+        """Start a worker, if there is none; returns at once."""
+        self._wanted.set()
+
     def submit(self, request: Request, output: Output | None = None) -> str:
         """Accept a request and return its job's id; raise `QueueFull`.
 
@@ -110,6 +117,8 @@ class Engine:
             job=uuid.uuid4().hex[:12],
             request=_with_settings(request, settings),
             output=output or Output(folder=settings.output_folder),
+            data_dir=settings.data_dir,
+            lora_folder=settings.lora_folder,
             vram_gb=settings.vram_gb,
         )
         with self._news:

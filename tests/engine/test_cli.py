@@ -16,10 +16,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from engine import cli, log
-from engine.cli.options import request_of
+from engine.cli.options import parse, request_of
 from engine.errors import DiskError
 from engine.images.metadata import read_recipe
-from engine.request import Request
+from engine.request import Lora, Request
 from engine.storage import project_root
 
 ROOT = project_root()
@@ -56,7 +56,9 @@ WRONG = {
     "an unknown option": (["--nonsense"], "--nonsense"),
     "an unknown command": (["paint"], "paint"),
     "a command of a later version": (["edit", "x"], "edit"),
-    "an option of a later version": (["generate", "x", "--lora", "y.safetensors"], "--lora"),
+    "an option of a later version": (["generate", "x", "--strength", "1"], "--strength"),
+    "a LoRA's wild weight": (["generate", "x", "--lora", "y.safetensors:9"], "9"),
+    "a LoRA without name": (["generate", "x", "--lora", ":1"], "LoRA"),
     "no prompt": (["generate"], "PROMPT"),
     "an abbreviated option": (["generate", "x", "--guid", "3"], "--guid"),
     "a seed that is no number": (["generate", "x", "--seed", "abc"], "abc"),
@@ -337,6 +339,22 @@ def test_a_device_that_computes_wrong_does_not_pass(monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "conv2d", wrong)
     with pytest.raises(NumericalError, match="convolution on cpu in fp32 is off by"):
         doctor.check_arithmetic("cpu", Precision.FP32)
+
+
+@pytest.mark.parametrize(
+    ("text", "lora"),
+    [
+        ("a.safetensors", Lora("a.safetensors")),
+        ("a.safetensors:0.5", Lora("a.safetensors", 0.5)),
+        ("a:-1", Lora("a", -1.0)),
+        ("a:+.5", Lora("a", 0.5)),
+        ("C:/x/a.safetensors", Lora("C:/x/a.safetensors")),
+        ("a:b:2", Lora("a:b", 2.0)),
+        ("a:1e1", Lora("a:1e1")),
+    ],
+)
+def test_a_lora_has_the_weight_behind_the_last_colon(text, lora):
+    assert request_of(parse(["generate", "x", "--lora", text])).loras == (lora,)
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:

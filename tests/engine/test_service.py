@@ -361,3 +361,23 @@ def test_twenty_clients_hear_their_own_jobs_only(engine):
 
     with ThreadPoolExecutor(20) as pool:
         assert all(pool.map(client, range(20)))
+
+
+def test_an_engine_that_sleeps_hires_nobody_until_it_is_woken():
+    hired = threading.Event()
+
+    def hire() -> ThreadLink:
+        hired.set()
+        return ThreadLink(slow_painter)
+
+    with Engine(asleep=True, hire=hire) as engine:
+        assert not hired.wait(0.2)
+        assert engine.status().state == "starting"
+        engine.wake()
+        assert hired.wait(5)
+
+
+def test_a_job_wakes_an_engine_that_sleeps(tmp_path):
+    with Engine(Settings(output_folder=tmp_path), asleep=True, in_process=True) as engine:
+        assert engine.submit(Request(prompt="x", sampler="none of ours"))
+        wait_for(lambda: engine.status().state == "ready")

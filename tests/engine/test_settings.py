@@ -57,6 +57,7 @@ def test_the_stored_names_stay_what_they_are(data_folder):
         "precision": "auto",
         "vram_gb": None,
         "output_folder": "outputs",
+        "lora_folder": "loras",
         "theme": "system",
     }
     assert [str(theme) for theme in Theme] == ["system", "light", "dark"]

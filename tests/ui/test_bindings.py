@@ -20,7 +20,9 @@ def widgets(**changes: object) -> dict[str, object]:
 
 
 def test_every_field_of_a_request_has_a_widget_except_what_settings_decide():
-    assert set(Request(prompt="").to_json()) - set(bindings.READERS) == {"precision", "device"}
+    assert set(Request(prompt="").to_json()) - set(bindings.READERS) == {
+        "precision", "device", "variant", "loras", "lora_partial",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
