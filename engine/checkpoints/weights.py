@@ -12,7 +12,7 @@ from engine.checkpoints.formats import find_weights
 from engine.checkpoints.formats.door import Stored
 from engine.checkpoints.header import Header
 from engine.checkpoints.tensors import TensorFile, open_tensors
-from engine.checkpoints.unpack import PACKINGS
+from engine.checkpoints.unpack import unpack
 from engine.checkpoints.unpack.door import Int8Rows, Raw
 from engine.checkpoints.unpack.rows import int8_rows
 
@@ -34,21 +34,25 @@ class WeightFiles:
     def read(self, name: str, device: torch.device = CPU) -> Tensor:
         """Return a weight in floating point, of its own shape, unpacked on `device`."""
         stored = self.weights[name]
-        unpacked = PACKINGS[stored.packing](self._raw(stored, device), stored)
-        return unpacked.reshape(stored.shape)
+        return unpack(self._raw(stored, device), stored)
 
     def read_int8(self, name: str, device: torch.device = CPU) -> Int8Rows | None:
         """Return the integers and scales of an int8 weight [N, K]; None if it holds none by row."""
         stored = self.weights[name]
-        return int8_rows(self._raw(stored, device)) if stored.keeps_int8 else None
+        return int8_rows(self._raw(stored, device), stored) if stored.keeps_int8 else None
 
     def _raw(self, stored: Stored, device: torch.device) -> Raw:
         return {role: self._tensors.read(name).to(device) for role, name in stored.tensors.items()}
 
 
 @contextmanager
-def open_weights(headers: Sequence[Header]) -> Iterator[WeightFiles]:
-    """Open the files of `headers`; raise `FileRejected` if one changed since, or meanwhile."""
-    weights = find_weights(headers)
+def open_weights(
+    headers: Sequence[Header], weights: Mapping[str, Stored] | None = None
+) -> Iterator[WeightFiles]:
+    """Open the files of `headers` to read `weights`, by default all that lie in them.
+
+    Raises `FileRejected` if a file changed since its header was read, or meanwhile.
+    """
+    wanted = find_weights(headers) if weights is None else weights
     with open_tensors(headers) as tensors:
-        yield WeightFiles(weights, tensors)
+        yield WeightFiles(wanted, tensors)

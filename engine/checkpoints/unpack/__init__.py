@@ -6,9 +6,30 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from engine.checkpoints.formats.door import PLAIN
-from engine.checkpoints.unpack import rows
-from engine.checkpoints.unpack.door import Packing, plain
+from torch import Tensor
 
-PACKINGS: Final[Mapping[str, Packing]] = MappingProxyType({PLAIN: plain, "rows": rows.unpack})
+from engine.checkpoints.formats.blocks import MXFP8, NVFP4
+from engine.checkpoints.formats.door import PLAIN, Stored
+from engine.checkpoints.unpack import blocks, rows
+from engine.checkpoints.unpack.door import Packing, Raw, finite, plain
+
+PACKINGS: Final[Mapping[str, Packing]] = MappingProxyType(
+    {
+        PLAIN: plain,
+        "cast": rows.cast,
+        "rows": rows.unpack,
+        "rotated": rows.rotated,
+        NVFP4: blocks.nvfp4,
+        MXFP8: blocks.mxfp8,
+    }
+)
 """Every packing, by the name that `Stored.packing` gives it."""
+
+
+def unpack(raw: Raw, stored: Stored) -> Tensor:
+    """Return a weight [stored.shape] in floating point, from its tensors as they lie in the file.
+
+    Raises `FileRejected` where something quantised yields NaN or infinity.
+    """
+    weight = PACKINGS[stored.packing](raw, stored).reshape(stored.shape)
+    return weight if stored.packing == PLAIN else finite(weight, stored)

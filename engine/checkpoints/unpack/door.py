@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from engine.checkpoints.formats.door import PLAIN, Stored
+from engine.errors import FileRejected
 
 Raw = Mapping[str, Tensor]
 """Tensors as they lie in the file, by their role in a weight, all on one device."""
@@ -27,3 +28,17 @@ class Int8Rows:
 def plain(raw: Raw, _stored: Stored) -> Tensor:
     """Return the weight [stored.shape] as it is stored."""
     return raw[PLAIN]
+
+
+def finite(numbers: Tensor, stored: Stored) -> Tensor:
+    """Return `numbers` [...], float; raise `FileRejected` if any is NaN or infinite."""
+    if numbers.numel():
+        # Both carry a NaN through, and need no second tensor of this size.
+        low, high = numbers.aminmax()
+        if not (low.isfinite() & high.isfinite()):
+            name = next(iter(stored.tensors.values()))
+            raise FileRejected(
+                f"The quantised weight in {name!r} is not finite: it holds NaN or infinity.",
+                "Download it again, or use another file of this model.",
+            )
+    return numbers

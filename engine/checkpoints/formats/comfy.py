@@ -1,0 +1,168 @@
+"""Quantised weights by ComfyUI's present convention: `X.weight_scale` beside `X.weight`.
+
+What else is to know about `X` is a JSON object: in the bytes of `X.comfy_quant`, or for all at
+once in the metadata under `_quantization_metadata`. Without either, float8 and int8 numbers are
+taken as plainly scaled. `X.input_scale` belongs to quantised activations and is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from engine import strict_json
+from engine.checkpoints.files import label, opened
+from engine.checkpoints.formats.blocks import MXFP8, NVFP4, mxfp8, nvfp4
+from engine.checkpoints.formats.door import Claim, Stored
+from engine.checkpoints.formats.rows import FLOAT8, INT8, by_rows, rejected
+from engine.checkpoints.header import MAX_HEADER_BYTES, Header, stamp_of
+from engine.errors import FileRejected
+
+SCALE: Final = ".weight_scale"
+OPTIONS: Final = ".comfy_quant"
+METADATA: Final = "_quantization_metadata"
+PREFIXES: Final = ("", "model.diffusion_model.", "diffusion_model.")
+"""What may stand before a layer's name in the file, though not in the metadata."""
+
+NUMBER_TYPES: Final = {
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e5m2": "F8_E5M2",
+    "int8_tensorwise": INT8,
+}
+"""Formats of one scale a row or for all, with the number type of their values."""
+
+KINDS: Final = {INT8: "int8 (ComfyUI)", **dict.fromkeys(FLOAT8, "fp8 (scaled)")}
+ROTATED: Final = "int8 (ConvRot)"
+ROTATION: Final = "convrot"
+KNOWN_SWITCHES: Final = frozenset({ROTATION, "full_precision_matrix_mult"})
+"""Options that may be true; any other could change what the numbers mean."""
+
+_GROUP: Final = 256
+
+_MAX_OPTIONS_BYTES: Final = 4096
+_COMPANIONS: Final = (".weight", SCALE, OPTIONS, ".weight_scale_2", ".input_scale")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One quantised layer of a file, with its options."""
+
+    header: Header
+    module: str
+    options: Mapping[str, Any]
+
+    def rejected(self, fault: str) -> FileRejected:
+        """Say what is wrong with it."""
+        return rejected(self.header, f"{self.module}.weight", fault)
+
+
+def claim(header: Header) -> Claim:
+    """Find weights with options or a `weight_scale`.
+
+    Raises `FileRejected` for unknown formats and for scales that misfit.
+    """
+    options = {**_from_metadata(header), **_from_tensors(header)}
+    for name in header.tensors:
+        module = name.removesuffix(SCALE)
+        if module != name and module not in options and _plainly_scaled(header, module):
+            options[module] = {}
+    weights, used = {}, set[str]()
+    for module, found in options.items():
+        weights[f"{module}.weight"] = _stored(Layer(header, module, found))
+        used |= {module + ending for ending in _COMPANIONS}
+    return Claim(weights=weights, used=frozenset(used & header.tensors.keys()))
+
+
+def _plainly_scaled(header: Header, module: str) -> bool:
+    entry = header.tensors.get(f"{module}.weight")
+    return entry is not None and entry.dtype in KINDS
+
+
+def _from_metadata(header: Header) -> dict[str, dict[str, Any]]:
+    """Return the options that the metadata holds, by module."""
+    text = header.metadata.get(METADATA)
+    if text is None:
+        return {}
+    what = f"{label(header.path)}: its {METADATA}"
+    table = strict_json.parse(text.encode("utf-8", "replace"), what, max_bytes=MAX_HEADER_BYTES)
+    layers = table.get("layers") if isinstance(table, dict) else None
+    if not isinstance(layers, dict):
+        raise FileRejected(f"{what} lists no layers.", "Download it again.")
+    return {_in_file(header, name): _checked(options, what) for name, options in layers.items()}
+
+
+def _in_file(header: Header, name: str) -> str:
+    """Return a layer's name in the file."""
+    for prefix in PREFIXES:
+        if f"{prefix}{name}.weight" in header.tensors:
+            return prefix + name
+    return name
+
+
+def _from_tensors(header: Header) -> dict[str, dict[str, Any]]:
+    """Return the options that lie in tensors, by module."""
+    found = {}
+    for name, text in _texts(header):
+        what = f"{label(header.path)}: {name!r}"
+        options = strict_json.parse(text, what, max_bytes=_MAX_OPTIONS_BYTES)
+        found[name.removesuffix(OPTIONS)] = _checked(options, what)
+    return found
+
+
+def _checked(options: object, what: str) -> dict[str, Any]:
+    if not isinstance(options, dict) or not isinstance(options.get("format"), str):
+        raise FileRejected(f"{what} names no format.", "Download it again.")
+    return options
+
+
+def _texts(header: Header) -> Iterator[tuple[str, bytes]]:
+    """Read the tensors that hold text, of which a file may have one for each layer."""
+    names = [name for name in header.tensors if name.endswith(OPTIONS)]
+    if not names:
+        return
+    with opened(header.path) as file:
+        if stamp_of(file) != header.stamp:
+            raise FileRejected(f"{label(header.path)} was changed meanwhile.", "Try again.")
+        for name in names:
+            entry = header.tensors[name]
+            if entry.dtype != "U8" or entry.end - entry.start > _MAX_OPTIONS_BYTES:
+                raise FileRejected(f"{label(header.path)}: {name!r} holds no short text.")
+            file.seek(entry.start)
+            yield name, file.read(entry.end - entry.start)
+
+
+def _stored(layer: Layer) -> Stored:
+    form = layer.options.get("format")
+    switched_on = {name for name, value in layer.options.items() if value is True}
+    unknown = sorted(switched_on - KNOWN_SWITCHES)
+    if unknown or (ROTATION in switched_on and form != "int8_tensorwise"):
+        fault = unknown[0] if unknown else ROTATION
+        raise layer.rejected(f"has the option {fault!r:.40}, which is not known with {form!r:.40}")
+    if form == NVFP4:
+        whole = {"scale": f"{layer.module}.weight_scale_2"}
+        return nvfp4(layer.header, layer.module, whole, low_first=False)
+    if form == MXFP8:
+        return mxfp8(layer.header, layer.module)
+    if form is not None and form not in NUMBER_TYPES:
+        raise layer.rejected(f"has the format {form!r:.40}, which is not known")
+    return _scaled(layer, form)
+
+
+def _scaled(layer: Layer, form: str | None) -> Stored:
+    name = f"{layer.module}.weight"
+    allowed = KINDS if form is None else {NUMBER_TYPES[form]: KINDS[NUMBER_TYPES[form]]}
+    tensors = {"values": name, "scales": layer.module + SCALE}
+    stored = by_rows(layer.header, name, tensors, allowed)
+    if layer.options.get(ROTATION) is not True:
+        return stored
+    group, columns = layer.options.get("convrot_groupsize", _GROUP), stored.shape[1]
+    if type(group) is not int or not _is_power_of_four(group) or columns % group:
+        raise layer.rejected(f"has convrot_groupsize {group!r:.40} for {columns} columns")
+    return replace(
+        stored, kind=ROTATED, packing="rotated", options={"group": group}, keeps_int8=False
+    )
+
+
+def _is_power_of_four(number: int) -> bool:
+    return number >= 4 and number & (number - 1) == 0 and number.bit_length() % 2 == 1

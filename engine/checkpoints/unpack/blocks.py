@@ -1,0 +1,61 @@
+"""Matrices of small floating-point numbers with one scale for each block of a row.
+
+The scales lie as NVIDIA's block-scaled matrix products read them: padded to whole tiles of 128 rows
+by 4 blocks, a tile being 32 x 4 x 4 numbers. The number at (b, a, c) belongs to row 32 a + b of the
+tile and to its block c (cuBLAS documentation, "1D block scaling factors layout").
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from engine.checkpoints.formats.blocks import (
+    MXFP8_BLOCK,
+    NVFP4_BLOCK,
+    TILE_BLOCKS,
+    TILE_ROWS,
+    padded,
+)
+from engine.checkpoints.formats.door import Stored
+from engine.checkpoints.unpack.door import Raw
+
+_E2M1: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+"""What the codes 0 to 7 of a four-bit float mean; 8 to 15 are their negatives."""
+
+
+def nvfp4(raw: Raw, stored: Stored) -> Tensor:
+    """Return float32 [N, K] of codes [N, K / 2] uint8, scaled per 16 numbers and as a whole.
+
+    block_scales: float8, tiled. scale, and input_scale where there is one: single numbers.
+    options["low_first"]: whether the low half of a byte comes first.
+    """
+    codes = raw["values"]
+    halves = [codes >> 4, codes & 15]
+    if stored.options["low_first"]:
+        halves.reverse()
+    meaning = torch.tensor([*_E2M1, *(-value for value in _E2M1)], device=codes.device)
+    numbers = meaning[torch.stack(halves, dim=-1).int()].reshape(stored.shape)
+    scale = raw["scale"].float().reshape(())
+    if "input_scale" in raw:
+        scale = scale * raw["input_scale"].float().reshape(())
+    return _scaled(numbers, raw["block_scales"].float() * scale, NVFP4_BLOCK)
+
+
+def mxfp8(raw: Raw, stored: Stored) -> Tensor:
+    """Return float32 [N, K] of float8 `values` with a power of two per 32 numbers.
+
+    block_scales: exponents biased by 127, one byte each, tiled.
+    """
+    exponents = raw["block_scales"].view(torch.float8_e8m0fnu)
+    return _scaled(raw["values"].float(), exponents.float(), MXFP8_BLOCK)
+
+
+def _scaled(numbers: Tensor, tiled: Tensor, length: int) -> Tensor:
+    """Multiply [N, K] by the scales of its blocks of `length` numbers, which lie in tiles."""
+    rows, blocks = numbers.shape[0], numbers.shape[1] // length
+    tiles = tiled.reshape(-1, padded(blocks, TILE_BLOCKS) // TILE_BLOCKS, 32, 4, TILE_BLOCKS)
+    scales = tiles.permute(0, 3, 2, 1, 4).reshape(padded(rows, TILE_ROWS), -1)[:rows, :blocks]
+    return (numbers.reshape(rows, blocks, length) * scales.unsqueeze(-1)).reshape(rows, -1)
