@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.checkpoints.keys import VAE_STAGES
+from engine.checkpoints.keys import TRANSFORMER_DIALECTS, VAE_STAGES, spoken
 from engine.errors import FileRejected
 from engine.model.config import LATENT_CHANNELS, TransformerConfig, VaeConfig
 
@@ -19,6 +19,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Shape of every tensor by its name in the file, prefix taken off."""
 
 MAX_LAYERS: Final = 200
+OMNI_UNBUILT: Final = "edits with it are not built yet"
 
 
 class Declared:
@@ -64,13 +65,24 @@ class Declared:
         )
 
 
+def is_omni(shapes: Shapes) -> bool:
+    """Say whether a transformer takes features of reference pictures, as only Omni's does."""
+    return any(name.startswith("siglip_") for name in shapes)
+
+
 def transformer_config(shapes: Shapes, declared: Declared) -> TransformerConfig:
-    """Read the architecture of a diffusers transformer; raise `FileRejected`."""
-    if any(name.startswith("siglip_") for name in shapes):
-        raise FileRejected(f"{declared.where}: models with an image encoder are not supported.")
-    dim, patch_dim = _shape(shapes, "all_x_embedder.2-1.weight", 2)
+    """Read the architecture of a transformer, in any dialect; raise `FileRejected`."""
+    if is_omni(shapes):
+        raise FileRejected(
+            f"{declared.where}: this is a Z-Image Omni transformer; {OMNI_UNBUILT}.",
+            "Choose a Turbo or Base model.",
+        )
+    dialect, _ = spoken(shapes, TRANSFORMER_DIALECTS)
+    (embedder,) = dialect.naming("x_embedder.weight")
+    (norm,) = dialect.naming("layers.0.attention.q_norm.weight")
+    dim, patch_dim = _shape(shapes, embedder, 2)
     _, cap_feat_dim = _shape(shapes, "cap_embedder.1.weight", 2)
-    (head_dim,) = _shape(shapes, "layers.0.attention.norm_q.weight", 1)
+    (head_dim,) = _shape(shapes, norm, 1)
     if patch_dim != LATENT_CHANNELS * 4 or dim % head_dim or head_dim % 2:
         raise FileRejected(
             f"{declared.where}: width {dim}, heads of {head_dim} and patches of {patch_dim} do not "
@@ -169,9 +181,13 @@ def text_encoder_config(shapes: Shapes, declared: Declared) -> dict[str, Any]:
 
 
 def _text_layers(shapes: Shapes, declared: Declared) -> int:
-    """Count the layers; a file may come without the last one, which is not needed."""
+    """Count the layers; a file may come without the last one, which is not needed.
+
+    Where no configuration says so, the final norm tells: what is cut off the end goes with it.
+    """
     stored = _count(shapes, "layers.", declared)
-    layers = declared.whole("num_hidden_layers", stored, 2, MAX_LAYERS)
+    whole = stored if "norm.weight" in shapes else stored + 1
+    layers = declared.whole("num_hidden_layers", whole, 2, MAX_LAYERS)
     if layers - stored not in {0, 1}:
         declared.must_agree(num_hidden_layers=stored)
     kinds = declared.values.get("layer_types")

@@ -6,7 +6,7 @@ Every function takes one of our names and returns the file's names in the order 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 VAE_STAGES = 4
@@ -24,18 +24,24 @@ def _none(_name: str) -> bool:
 class Dialect:
     """How one kind of file names the weights of a network.
 
-    marker: a name that every such file holds after the prefix. prefixes: what may stand in front.
-    unused: says whether a name (without prefix) may be there though we do not need it.
+    name: what people call it. marker: a weight that every such file holds; whatever stands in front
+    of it stands in front of all. unused: says whether a name (without prefix) may be there though
+    we do not need it.
     """
 
+    name: str
     marker: str
-    prefixes: tuple[str, ...]
     naming: Naming
     unused: Callable[[str], bool] = _none
 
-    def prefix_in(self, names: Collection[str]) -> str | None:
-        """Return the prefix with which `names` speaks this dialect, None if it does not."""
-        return next((p for p in self.prefixes if p + self.marker in names), None)
+    def prefix_in(self, names: Iterable[str]) -> str | None:
+        """Return the prefix with which `names` speaks this dialect, None if it does not.
+
+        Of several, such as a copy of averaged weights beside the weights, the shortest.
+        """
+        found = (name.removesuffix(self.marker) for name in names if name.endswith(self.marker))
+        whole = [prefix for prefix in found if not prefix or prefix.endswith(".")]
+        return min(whole, key=lambda prefix: (len(prefix), prefix), default=None)
 
 
 def spoken(names: Collection[str], dialects: Sequence[Dialect]) -> tuple[Dialect, str]:
@@ -55,12 +61,26 @@ def transformer_names(ours: str) -> tuple[str, ...]:
     return (_renamed(ours, _TRANSFORMER),)
 
 
+def original_transformer_names(ours: str) -> tuple[str, ...]:
+    """Return the names that the original files, which fuse q, k and v, have for a weight."""
+    gate, value = _FUSED[_GATE_AND_VALUE]
+    if _GATE_AND_VALUE in ours:
+        return ours.replace(_GATE_AND_VALUE, gate), ours.replace(_GATE_AND_VALUE, value)
+    return (_renamed(ours, _ORIGINAL_TRANSFORMER),)
+
+
 def vae_names(ours: str) -> tuple[str, ...]:
     """Return the names that diffusers' AutoencoderKL has for a weight of `Vae`."""
     side, rest = ours.split(".", 1)
     stages = "down_blocks" if side == "encoder" else "up_blocks"
     renamed = _renamed(f".{rest}", _VAE).replace(".stages.", f".{stages}.")
     return (side + renamed,)
+
+
+def old_vae_names(ours: str) -> tuple[str, ...]:
+    """Return the names that early releases of diffusers gave; they differ in the attention."""
+    (name,) = vae_names(ours)
+    return (_renamed(name, _OLD_ATTENTION),)
 
 
 def original_vae_names(ours: str) -> tuple[str, ...]:
@@ -88,8 +108,8 @@ def text_encoder_dialect(layers: int) -> Dialect:
     ends = ("norm.weight", "lm_head.weight")
     last = f"layers.{layers - 1}."
     return Dialect(
-        "embed_tokens.weight",
-        ("", "model."),
+        "diffusers",
+        "layers.0.self_attn.q_norm.weight",
         text_encoder_names,
         lambda name: name in ends or name.startswith(last),
     )
@@ -101,9 +121,11 @@ def _renamed(name: str, table: Mapping[str, str]) -> str:
     return name
 
 
+_GATE_AND_VALUE = "feed_forward.w13."
+
 _FUSED = {
     "attention.qkv.": ("attention.to_q.", "attention.to_k.", "attention.to_v."),
-    "feed_forward.w13.": ("feed_forward.w1.", "feed_forward.w3."),
+    _GATE_AND_VALUE: ("feed_forward.w1.", "feed_forward.w3."),
 }
 
 _TRANSFORMER = {
@@ -113,6 +135,13 @@ _TRANSFORMER = {
     "x_embedder.": "all_x_embedder.2-1.",
     "final_linear.": "all_final_layer.2-1.linear.",
     "final_modulation.": "all_final_layer.2-1.adaLN_modulation.1.",
+    ".modulation.": ".adaLN_modulation.0.",
+    "t_embedder.": "t_embedder.mlp.",
+}
+
+_ORIGINAL_TRANSFORMER = {
+    "final_linear.": "final_layer.linear.",
+    "final_modulation.": "final_layer.adaLN_modulation.1.",
     ".modulation.": ".adaLN_modulation.0.",
     "t_embedder.": "t_embedder.mlp.",
 }
@@ -152,21 +181,30 @@ _ORIGINAL_VAE = {
     **_STAGES,
 }
 
+_OLD_ATTENTION = {
+    ".attentions.0.to_q.": ".attentions.0.query.",
+    ".attentions.0.to_k.": ".attentions.0.key.",
+    ".attentions.0.to_v.": ".attentions.0.value.",
+    ".attentions.0.to_out.0.": ".attentions.0.proj_attn.",
+}
+
+_LEFT_OVER = "norm_final.weight"
+"""A norm that the original network never applies; some files still hold it."""
+
+
+def _left_over(name: str) -> bool:
+    return name == _LEFT_OVER
+
+
 TRANSFORMER_DIALECTS = (
-    Dialect(
-        "cap_embedder.1.weight",
-        ("", "model.diffusion_model.", "diffusion_model."),
-        transformer_names,
-    ),
+    Dialect("diffusers", "layers.0.attention.norm_q.weight", transformer_names, _left_over),
+    Dialect("original", "layers.0.attention.q_norm.weight", original_transformer_names, _left_over),
 )
-"""How transformer files name their weights: as diffusers does."""
+"""How transformer files name their weights: as diffusers does, and as the original files do."""
 
 VAE_DIALECTS = (
-    Dialect("encoder.down_blocks.0.resnets.0.conv1.weight", ("",), vae_names),
-    Dialect(
-        "encoder.down.0.block.0.conv1.weight",
-        ("", "first_stage_model.", "vae."),
-        original_vae_names,
-    ),
+    Dialect("diffusers", "encoder.mid_block.attentions.0.to_q.weight", vae_names),
+    Dialect("diffusers", "encoder.mid_block.attentions.0.query.weight", old_vae_names),
+    Dialect("original", "encoder.mid.attn_1.q.weight", original_vae_names),
 )
-"""How autoencoder files name their weights: as diffusers does, and as the original files do."""
+"""How autoencoder files name their weights: as diffusers does, once did, and as the originals."""

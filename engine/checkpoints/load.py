@@ -81,6 +81,6 @@ def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
 def _filled(network: Network, part: Part, dialects: tuple[Dialect, ...], target: Target) -> Network:
     """Fill a network on the meta device, and make it ready to compute with."""
     dialect, _ = spoken(part.shapes, dialects)
-    with open_weights(part.headers) as source:
+    with open_weights(part.headers, part.weights) as source:
         fill(network, source, dialect, target)
     return network.to(target.device).eval()

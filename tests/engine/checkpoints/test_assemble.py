@@ -12,7 +12,7 @@ from engine.checkpoints.assemble import Target, fill, split
 from engine.checkpoints.keys import Dialect
 from engine.errors import FileRejected
 
-PAIRS = Dialect("a.weight", ("", "model."), lambda name: (name, f"{name}.2"))
+PAIRS = Dialect("pairs", "a.weight", lambda name: (name, f"{name}.2"))
 TARGET = Target("sketch", torch.bfloat16, torch.device("cpu"))
 
 

@@ -1,0 +1,78 @@
+"""What an opened model is: its three networks' files, numbers, tokenizer and schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoints.configs import Shapes
+from engine.checkpoints.formats.door import Stored
+from engine.checkpoints.header import Header
+from engine.model.config import TransformerConfig, VaeConfig
+from engine.variants import Variant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One network in the files that hold it, perhaps beside others.
+
+    weights: those of this network alone, by their full names in the files. dialect and prefix: how
+    they are named. digest: names the weights, by headers and samples. size: bytes of the weights.
+    """
+
+    headers: tuple[Header, ...]
+    digest: str
+    dialect: str
+    prefix: str
+    size: int
+    weights: Mapping[str, Stored] = field(compare=False)
+
+    @property
+    def shapes(self) -> Shapes:
+        """Shape of every weight, by its name in the files."""
+        return {name: weight.shape for name, weight in self.weights.items()}
+
+    @property
+    def bare_shapes(self) -> Shapes:
+        """Shape of every weight, by its name without the prefix."""
+        return {name.removeprefix(self.prefix): shape for name, shape in self.shapes.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The files of all three networks."""
+
+    transformer: Part
+    vae: Part
+    text_encoder: Part
+
+    @property
+    def every(self) -> tuple[Part, Part, Part]:
+        """The three, in one order."""
+        return self.transformer, self.vae, self.text_encoder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A model whose headers and configurations were read and agree.
+
+    path: the file or folder that was asked for. text_encoder: checked fields for `TextEncoder`.
+    variant_known: whether something said which variant this is; Turbo is assumed where nothing did.
+    size: bytes of all files. digest: names the model in recipes, by headers, configurations and
+    weight samples. tokenizer_stamp: changes with the tokenizer's file.
+    """
+
+    path: Path
+    transformer: TransformerConfig
+    vae: VaeConfig
+    text_encoder: dict[str, Any]
+    tokenizer: Path
+    tokenizer_stamp: tuple[int, int, int]
+    shift: float
+    variant: Variant
+    variant_known: bool = True
+    size: int
+    digest: str
+    parts: Parts

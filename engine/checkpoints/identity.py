@@ -1,0 +1,78 @@
+"""Decides which variant a model is: its shapes do not tell Base from Turbo."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engine.checkpoints.checkpoint import Part
+from engine.checkpoints.memory import remembered
+from engine.variants import VARIANTS, Variant, by_name
+
+VARIANT_KEY: Final = "variant"
+"""Where a transformer file's metadata names its variant, as ours do."""
+
+UNDISTILLED_SHIFT: Final = 5.0
+"""Schedules shifted at least this far belong to the base model; the shapes are those of Turbo."""
+
+ASSUMED: Final = "turbo"
+
+_TITLES: Final = ("modelspec.architecture", "modelspec.title", "model_class", "general.name")
+"""Where the metadata of other programs' files may say what they are."""
+
+_WORDS: Final = (
+    (re.compile("twin.?flow"), "twinflow-turbo"),
+    (re.compile("de.?turbo"), "de-turbo"),
+    (re.compile("turbo"), "turbo"),
+    (re.compile("base(?![a-z])"), "base"),
+)
+"""What names say, the more telling words first.
+
+Those of Omni and Edit are not among them: a file so called that has the plain architecture paints
+like the plain model.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which variant a model is taken for, and whether anything said so."""
+
+    variant: Variant
+    is_known: bool
+
+
+def identify(
+    transformer: Part, path: Path, shift: float | None, said: str | None, data: Path | None
+) -> Identity:
+    """Return the variant of a model; `shift` is its schedule's, `said` what the user named it.
+
+    Raises `NotFound` if the user named none of the variants there are.
+    """
+    if said is not None:
+        return Identity(by_name(said), is_known=True)
+    known = {variant.name for variant in VARIANTS}
+    for name in _hints(transformer, path, shift, data):
+        if name in known:
+            return Identity(by_name(name), is_known=True)
+    return Identity(by_name(ASSUMED), is_known=False)
+
+
+def named_variant(text: str) -> str | None:
+    """Return the variant whose name a file name or title holds."""
+    return next((variant for word, variant in _WORDS if word.search(text.lower())), None)
+
+
+def _hints(
+    transformer: Part, path: Path, shift: float | None, data: Path | None
+) -> Iterator[str | None]:
+    """Yield what the metadata, schedule, name and earlier answers say, the surest first."""
+    metadata = transformer.headers[0].metadata
+    yield metadata.get(VARIANT_KEY)
+    yield from (named_variant(metadata.get(key, "")) for key in _TITLES)
+    if shift is not None:
+        yield "base" if shift >= UNDISTILLED_SHIFT else "turbo"
+    yield named_variant(path.name)
+    yield None if data is None else remembered(transformer.digest, data)

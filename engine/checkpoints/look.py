@@ -1,0 +1,151 @@
+"""Looks at a file or folder: which networks, tokenizer and schedule it holds by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoints import layout
+from engine.checkpoints.checkpoint import Part
+from engine.checkpoints.configs import Declared
+from engine.checkpoints.files import label, read_object
+from engine.checkpoints.header import read_header
+from engine.checkpoints.parts import parts_of
+from engine.checkpoints.recognise import Role, recognise
+from engine.errors import FileRejected, NotFound, UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a file or folder holds by itself; the networks by role, at least one."""
+
+    parts: Mapping[Role, Part]
+    tokenizer: Path | None = None
+    scheduler: Path | None = None
+
+
+def look(path: Path) -> Found:
+    """Look at a model file, a diffusers folder, or a folder of loose parts, from headers alone.
+
+    Raises `NotFound` if nothing is there, and `FileRejected` saying what it is otherwise.
+    """
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except (OSError, ValueError) as error:
+        raise NotFound(f"The model {label(path)} cannot be read: {error}.") from None
+    if not is_there:
+        raise NotFound(f"{label(path)} does not exist.", "Give a model's file or folder.")
+    if not is_folder:
+        return _in_file(path)
+    return _in_diffusers(path) if layout.is_diffusers(path) else _in_loose_parts(path)
+
+
+def candidates(folder: Path) -> Iterator[Mapping[Role, Part]]:
+    """Yield the networks in each of a folder's files; files that are none of ours are passed by."""
+    for paths in layout.loose_files(folder):
+        found = _tried(paths)
+        if isinstance(found, Mapping):
+            yield found
+
+
+def declared(role: Role, part: Part) -> Declared:
+    """Return what the configuration beside a network's file says; nothing where there is none."""
+    file = part.headers[0].path
+    for path in layout.configs_of(file):
+        values = read_object(path)
+        if _subject(values) is role:
+            return Declared(values, label(path))
+    return Declared({}, label(file))
+
+
+def _in_file(path: Path) -> Found:
+    files = layout.shards(path)
+    absent = [file.name for file in files if not file.is_file()]
+    if absent and len(files) > 1:
+        raise NotFound(
+            f"{label(path)} is one of {len(files)} files, but {', '.join(absent[:3])} "
+            "are not beside it.",
+            "Download them again.",
+        )
+    folder = path.parent
+    schedules = [folder / "scheduler_config.json", folder / layout.SCHEDULER_FILE]
+    if folder.name == "transformer":
+        schedules.append(folder.parent / layout.SCHEDULER_FILE)
+    return Found(
+        parts=parts_of([read_header(file) for file in files]),
+        scheduler=next((place for place in schedules if place.is_file()), None),
+    )
+
+
+def _in_diffusers(path: Path) -> Found:
+    layout.check_family(path)
+    parts = {}
+    for role, name in layout.SUBFOLDERS.items():
+        folder = path / name
+        if folder.is_dir():
+            parts[role] = _in_subfolder(folder, role)
+    tokenizer, scheduler = path / layout.TOKENIZER_FILE, path / layout.SCHEDULER_FILE
+    return Found(
+        parts=parts,
+        tokenizer=tokenizer if tokenizer.is_file() else None,
+        scheduler=scheduler if scheduler.is_file() else None,
+    )
+
+
+def _in_subfolder(folder: Path, role: Role) -> Part:
+    headers = [read_header(path) for path in layout.weight_files(folder)]
+    names = [name for header in headers for name in header.tensors]
+    kind = recognise(names)
+    if kind.role is not role:
+        raise FileRejected(
+            f"{label(folder)} holds {kind.what}, not the {role} of Z-Image.",
+            "Choose a model of the Z-Image family.",
+        )
+    return parts_of(headers)[role]
+
+
+def _in_loose_parts(path: Path) -> Found:
+    """Take the one transformer of a folder; the other parts are chosen among its files later."""
+    found: list[Mapping[Role, Part]] = []
+    strangers: list[UserError] = []
+    for folder in layout.loose_folders(path):
+        for files in layout.loose_files(folder):
+            tried = _tried(files)
+            if isinstance(tried, UserError):
+                strangers.append(tried)
+            else:
+                found.append(tried)
+    whole = [parts for parts in found if Role.TRANSFORMER in parts]
+    if len(whole) > 1:
+        names = [label(parts[Role.TRANSFORMER].headers[0].path) for parts in whole]
+        raise FileRejected(
+            f"{label(path)} holds {len(whole)} models: {', '.join(names[:3])}.",
+            "Give the file of the one you want.",
+        )
+    if not found and strangers:
+        raise strangers[0]
+    if not whole:
+        raise NotFound(
+            f"{label(path)} holds no transformer of Z-Image.", "Give a model's file or folder."
+        )
+    schedule = path / "scheduler_config.json"
+    return Found(parts=whole[0], scheduler=schedule if schedule.is_file() else None)
+
+
+def _tried(files: Sequence[Path]) -> Mapping[Role, Part] | UserError:
+    """Return the networks in files that may be none of ours, or what is wrong with them."""
+    try:
+        return parts_of([read_header(file) for file in files])
+    except UserError as error:
+        return error
+
+
+def _subject(values: Mapping[str, Any]) -> Role | None:
+    """Say which network a configuration describes, by fields that no other one has."""
+    if str(values.get("_class_name", "")).startswith("ZImage") or "cap_feat_dim" in values:
+        return Role.TRANSFORMER
+    if "block_out_channels" in values:
+        return Role.VAE
+    return Role.TEXT_ENCODER if "num_hidden_layers" in values else None

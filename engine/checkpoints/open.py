@@ -1,0 +1,127 @@
+"""Opens any model of the family: a diffusers folder, a single file, or a folder of loose parts.
+
+Only headers and configurations are read, and nothing of a stranger's is ever imported or run. A
+part that is missing is taken from beside the model, then from models that are installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from engine.checkpoints.checkpoint import Checkpoint, Part, Parts
+from engine.checkpoints.complete import complete
+from engine.checkpoints.configs import (
+    Declared,
+    text_encoder_config,
+    transformer_config,
+    vae_config,
+)
+from engine.checkpoints.files import label, opened, read_object
+from engine.checkpoints.header import stamp_of
+from engine.checkpoints.identity import identify
+from engine.checkpoints.look import declared, look
+from engine.checkpoints.recognise import Role
+from engine.errors import FileRejected
+from engine.model.config import TransformerConfig, VaeConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hints:
+    """What helps to open a model that does not say everything itself.
+
+    variant: its name, where the user said it. homes: models to take missing parts from, as files
+    or folders. data: folder in which answers to "which variant is this?" are remembered.
+    """
+
+    variant: str | None = None
+    homes: tuple[Path, ...] = ()
+    data: Path | None = None
+
+
+NO_HINTS: Final = Hints()
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """The architectures of the three networks."""
+
+    transformer: TransformerConfig
+    vae: VaeConfig
+    text_encoder: dict[str, Any]
+
+
+def open_model(path: Path, *, hints: Hints = NO_HINTS) -> Checkpoint:
+    """Open a model; raise `NotFound` naming what is missing, or `FileRejected` with the reason."""
+    found = look(path)
+    if Role.TRANSFORMER not in found.parts:
+        raise FileRejected(
+            f"{label(path)} holds {' and '.join(found.parts)} of Z-Image, but no transformer.",
+            "Give the file or folder that holds the transformer.",
+        )
+    # Before anything is looked for elsewhere, the transformer must be one that we can build.
+    main = _transformer(found.parts[Role.TRANSFORMER])
+    parts, tokenizer = complete(path, found, hints.homes)
+    numbers = _Numbers(
+        transformer=main,
+        vae=vae_config(parts.vae.bare_shapes, declared(Role.VAE, parts.vae)),
+        text_encoder=_text_encoder(parts.text_encoder, main),
+    )
+    stated = None if found.scheduler is None else _shift(found.scheduler)
+    identity = identify(parts.transformer, path, stated, hints.variant, hints.data)
+    shift = identity.variant.defaults.shift if stated is None else stated
+    with opened(tokenizer) as file:
+        tokenizer_stamp = stamp_of(file)
+    return Checkpoint(
+        path=path,
+        transformer=numbers.transformer,
+        vae=numbers.vae,
+        text_encoder=numbers.text_encoder,
+        tokenizer=tokenizer,
+        tokenizer_stamp=tokenizer_stamp,
+        shift=shift,
+        variant=identity.variant,
+        variant_known=identity.is_known,
+        size=_size(parts),
+        digest=_digest(parts, numbers, shift),
+        parts=parts,
+    )
+
+
+def _transformer(part: Part) -> TransformerConfig:
+    return transformer_config(part.bare_shapes, declared(Role.TRANSFORMER, part))
+
+
+def _text_encoder(part: Part, transformer: TransformerConfig) -> dict[str, Any]:
+    """Read the text encoder's architecture; its features must fit the transformer."""
+    stated = declared(Role.TEXT_ENCODER, part)
+    config = text_encoder_config(part.bare_shapes, stated)
+    width = config["hidden_size"]
+    if width != transformer.cap_feat_dim:
+        raise FileRejected(
+            f"{stated.where}: the text encoder is {width} wide, but the transformer expects "
+            f"{transformer.cap_feat_dim}.",
+            "Use the text encoder that belongs to this model.",
+        )
+    return config
+
+
+def _shift(path: Path) -> float:
+    stated = Declared(read_object(path), label(path))
+    stated.must_be(use_dynamic_shifting=False, num_train_timesteps=1000)
+    return stated.number("shift", 1.0, 0.01, 100.0)
+
+
+def _size(parts: Parts) -> int:
+    """Return the bytes of all files, each counted once."""
+    sizes = {header.path: header.size for part in parts.every for header in part.headers}
+    return sum(sizes.values())
+
+
+def _digest(parts: Parts, numbers: _Numbers, shift: float) -> str:
+    """Name a model by what it is, wherever it lies."""
+    digests = [part.digest for part in parts.every]
+    content = (numbers.transformer, numbers.vae, numbers.text_encoder, shift, digests)
+    return hashlib.sha256(repr(content).encode()).hexdigest()
