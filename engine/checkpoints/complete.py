@@ -105,7 +105,7 @@ def _installed(home: Path, width: int) -> _Kit:
     except UserError:
         return _Kit({}, ())
     parts = {role: part for role, part in found.parts.items() if role in _SIDE}
-    return _Kit(parts, tuple(layout.tokenizers_near(home)))
+    return _Kit(parts, tuple(layout.tokenizers_near(home if home.is_dir() else home.parent)))
 
 
 def _best_in(folder: Path, width: int) -> dict[Role, Part]:

@@ -49,7 +49,6 @@ KINDS: Final = (
     _stranger("a LoKr adapter", ".lokr_w"),
     _stranger("a LoHa adapter", ".hada_w"),
     _stranger("a Z-Image ControlNet", "control_all_x_embedder."),
-    _stranger("the transformer of Z-Image-Omni", "noise_refiner.", "siglip_embedder."),
     Kind(
         "the transformer of Z-Image",
         Role.TRANSFORMER,

@@ -55,9 +55,6 @@ STRANGERS = {
     "HiDream": [["double_stream_blocks.0.block.attn1.to_q.weight"]],
     "Lumina 2": [["noise_refiner.0.attention.qkv.weight", "context_refiner.0.attention.qkv.weight",
                   "cap_embedder.1.weight", "layers.0.adaLN_modulation.1.weight"]],
-    "Z-Image-Omni": [["noise_refiner.0.attention.to_q.weight", "siglip_embedder.0.weight",
-                      "context_refiner.0.attention.to_q.weight", "cap_pad_token",
-                      "cap_embedder.1.weight"]],
     "ControlNet": [["control_layers.0.attention.to_q.weight",
                     "control_all_x_embedder.2-1.weight"]],
     "LoRA": [

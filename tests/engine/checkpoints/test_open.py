@@ -1,0 +1,242 @@
+"""One model in every layout is one model: its networks hold the same weights, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.checkpoints.load import (
+    load_text_encoder,
+    load_tokenizer,
+    load_transformer,
+    load_vae,
+)
+from engine.checkpoints.open import Hints, open_model
+from engine.errors import FileRejected, NotFound
+from tests.engine.checkpoints import layouts
+from tests.engine.checkpoints.test_folder import change_config, same
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).resolve().parents[3]
+LOADERS = (load_transformer, load_vae, load_text_encoder)
+
+
+@pytest.fixture(scope="module")
+def source(tokenizer_folder, tmp_path_factory) -> Path:
+    """The model as a diffusers folder; tests only read it."""
+    return layouts.save_public(tmp_path_factory.mktemp("public"), tokenizer_folder)
+
+
+@pytest.fixture(scope="module")
+def expected(source):
+    return [load(open_model(source), torch.float32, CPU) for load in LOADERS]
+
+
+@pytest.fixture
+def lonely(source, tmp_path) -> Path:
+    """A transformer's file with nothing beside it."""
+    path = tmp_path / "deep/down/below/model.safetensors"
+    path.parent.mkdir(parents=True)
+    save_file(layouts.fused(layouts.weights_of(source, "transformer")), path)
+    return path
+
+
+@pytest.mark.parametrize("layout", layouts.LAYOUTS)
+def test_every_layout_gives_the_same_networks(layout, source, expected, tmp_path):
+    checkpoint = open_model(layouts.LAYOUTS[layout](source, tmp_path))
+    for load, network in zip(LOADERS, expected, strict=True):
+        assert same(load(checkpoint, torch.float32, CPU), network)
+    assert load_tokenizer(checkpoint).encode("seven").ids
+    assert (checkpoint.shift, checkpoint.variant.name) == (3.0, "turbo")
+    assert checkpoint.transformer == layouts.TRANSFORMER
+    assert checkpoint.vae == layouts.VAE
+
+
+def test_an_all_in_one_file_is_cut_into_its_parts(source, tmp_path):
+    path = layouts.as_all_in_one(source, tmp_path)
+    checkpoint = open_model(path)
+    for part, prefix in zip(
+        (checkpoint.parts.transformer, checkpoint.parts.text_encoder, checkpoint.parts.vae),
+        layouts.AIO_PREFIXES,
+        strict=True,
+    ):
+        assert part.prefix == prefix
+        assert all(name.startswith(prefix) for name in part.weights)
+    assert checkpoint.size == path.stat().st_size
+
+
+def test_a_bare_file_lacks_three_parts_and_names_the_command_that_gets_them(lonely):
+    with pytest.raises(NotFound) as caught:
+        open_model(lonely)
+    assert "without text encoder, autoencoder, tokenizer" in caught.value.message
+    assert "python app.py models download turbo" in caught.value.action
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("layout", ["diffusers folder", "all in one", "loose parts"])
+def test_missing_parts_come_from_an_installed_model(layout, source, expected, lonely, tmp_path):
+    home = layouts.LAYOUTS[layout](source, tmp_path)
+    checkpoint = open_model(lonely, hints=Hints(homes=(tmp_path / "absent", home)))
+    assert same(load_vae(checkpoint, torch.float32, CPU), expected[1])
+    assert same(load_text_encoder(checkpoint, torch.float32, CPU), expected[2])
+    assert checkpoint.path == lonely
+
+
+def test_nothing_is_taken_from_an_installed_model_of_another_width(lonely, reference_folder):
+    with pytest.raises(NotFound, match="text encoder, autoencoder, tokenizer"):
+        open_model(lonely, hints=Hints(homes=(reference_folder,)))
+
+
+def test_what_lies_beside_the_file_goes_before_what_is_installed(source, lonely, tmp_path):
+    layouts.side_parts(source, lonely.parent)
+    home = layouts.as_folder(source, tmp_path)
+    checkpoint = open_model(lonely, hints=Hints(homes=(home,)))
+    taken = [part.headers[0].path for part in checkpoint.parts.every]
+    assert not [path for path in (*taken, checkpoint.tokenizer) if path.is_relative_to(home)]
+
+
+def test_of_several_encoders_the_one_that_fits_is_taken(source, reference_folder, tmp_path):
+    model = layouts.as_loose_parts(source, tmp_path)
+    (other,) = (reference_folder / "text_encoder").glob("*.safetensors")
+    shutil.copy(other, model / "aaa_qwen_3_4b.safetensors")
+    assert open_model(model).text_encoder["hidden_size"] == 32
+
+
+def test_of_several_parts_that_fit_the_usual_name_goes_first(source, tmp_path):
+    model = layouts.as_loose_parts(source, tmp_path)
+    shutil.copy(model / "three.safetensors", model / "ae.safetensors")
+    weights = {
+        name: weight.float() for name, weight in load_file(model / "three.safetensors").items()
+    }
+    save_file(weights, model / "larger.safetensors")
+    assert open_model(model).parts.vae.headers[0].path.name == "ae.safetensors"
+
+
+def test_a_tokenizer_of_another_vocabulary_is_passed_by(source, lonely, tmp_path):
+    layouts.side_parts(source, lonely.parent)
+    path = lonely.parent / "tokenizer/tokenizer.json"
+    values = json.loads(path.read_text())
+    values["model"]["vocab"]["large"] = 300
+    path.write_text(json.dumps(values))
+    with pytest.raises(NotFound, match="without tokenizer,"):
+        open_model(lonely)
+    home = layouts.as_folder(source, tmp_path)
+    assert open_model(lonely, hints=Hints(homes=(home,))).tokenizer.is_relative_to(home)
+
+
+def test_a_tokenizer_of_far_fewer_tokens_than_the_encoder_is_passed_by(source, lonely):
+    layouts.side_parts(source, lonely.parent)
+    path = lonely.parent / "tokenizer/tokenizer.json"
+    values = json.loads(path.read_text())
+    vocab = values["model"]["vocab"]
+    values["model"]["vocab"] = {name: i for name, i in vocab.items() if i < 100}
+    values["added_tokens"] = []
+    path.write_text(json.dumps(values))
+    with pytest.raises(NotFound, match="without tokenizer,"):
+        open_model(lonely)
+
+
+def test_a_folder_with_two_transformers_asks_for_one_of_them(source, tmp_path):
+    model = layouts.as_loose_parts(source, tmp_path)
+    shutil.copy(model / "one.safetensors", model / "zero.safetensors")
+    with pytest.raises(FileRejected, match=r"2 models: downloads/one\S+, downloads/zero"):
+        open_model(model)
+
+
+def test_a_folder_of_strangers_says_what_the_first_one_is(tmp_path):
+    names = ("blocks.0.self_attn.q.weight", "blocks.0.cross_attn.k.weight")
+    save_file({name: torch.ones(1) for name in names}, tmp_path / "wan.safetensors")
+    with pytest.raises(FileRejected, match="is a Wan model"):
+        open_model(tmp_path)
+
+
+def test_a_folder_without_a_model_says_so(tmp_path):
+    with pytest.raises(NotFound, match="holds no transformer of Z-Image"):
+        open_model(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["vae", "text_encoder"])
+def test_a_part_given_as_a_model_is_named(part, source):
+    (path,) = (source / part).glob("*.safetensors")
+    name = part.replace("_", " ")
+    with pytest.raises(FileRejected, match=f"holds {name} of Z-Image, but no transformer"):
+        open_model(path)
+
+
+def test_a_shard_whose_sisters_are_missing_says_so(source, tmp_path):
+    path = layouts.as_shards_without_index(source, tmp_path)
+    (tmp_path / "zimage-00001-of-00002.safetensors").unlink()
+    with pytest.raises(NotFound, match="one of 2 files, but zimage-00001-of-00002"):
+        open_model(path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.json", "model_config.json"])
+def test_what_shapes_do_not_tell_comes_from_a_configuration_beside_the_file(name, source, tmp_path):
+    path = layouts.LAYOUTS["original names"](source, tmp_path)
+    (tmp_path / name).write_text(json.dumps({"cap_feat_dim": 32, "rope_theta": 99.0}))
+    assert open_model(path).transformer.rope_theta == 99.0
+    change_config(tmp_path / name, dim=3840)
+    with pytest.raises(FileRejected, match=f"{name}: dim is 3840, but the weights say 64"):
+        open_model(path)
+
+
+def test_a_configuration_of_another_network_is_passed_by(source, tmp_path):
+    path = layouts.LAYOUTS["original names"](source, tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"block_out_channels": [1], "t_scale": 5.0}))
+    assert open_model(path).transformer.t_scale == 1000.0
+
+
+def test_an_encoder_of_another_width_is_refused_with_both_widths(
+    source, reference_folder, tmp_path
+):
+    model = layouts.as_folder(source, tmp_path)
+    shutil.rmtree(model / "text_encoder")
+    shutil.copytree(reference_folder / "text_encoder", model / "text_encoder")
+    with pytest.raises(FileRejected, match="encoder is 48 wide, but the transformer expects 32"):
+        open_model(model)
+
+
+def test_an_omni_transformer_is_called_so_and_refused_with_the_truth(source, tmp_path):
+    def omni(weights: layouts.Weights) -> layouts.Weights:
+        return weights | {"siglip_embedder.0.weight": torch.ones(4)}
+
+    path = layouts.as_single_file("", omni)(source, tmp_path)
+    with pytest.raises(
+        FileRejected, match="a Z-Image Omni transformer; edits with it are not built"
+    ):
+        open_model(path)
+
+
+def test_an_encoder_without_its_last_layer_and_norm_is_counted_right(source, expected, tmp_path):
+    model = layouts.as_loose_parts(source, tmp_path)
+    weights = load_file(model / "two.safetensors")
+    save_file(
+        {n: w for n, w in weights.items() if not n.startswith(("model.layers.2.", "model.norm."))},
+        model / "two.safetensors",
+    )
+    assert same(load_text_encoder(open_model(model), torch.float32, CPU), expected[2])
+
+
+def test_autoencoders_of_early_diffusers_are_read(source, expected, tmp_path):
+    renames = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    weights = layouts.weights_of(source, "vae")
+    for new, old in renames.items():
+        weights = {name.replace(new, old): weight for name, weight in weights.items()}
+    model = layouts.as_loose_parts(source, tmp_path)
+    save_file(weights, model / "three.safetensors")
+    assert same(load_vae(open_model(model), torch.float32, CPU), expected[1])
+
+
+def test_opening_a_model_needs_no_torch(source):
+    code = (
+        "import sys; from pathlib import Path; from engine.checkpoints.open import open_model; "
+        "open_model(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(source)], cwd=ROOT).returncode == 0
