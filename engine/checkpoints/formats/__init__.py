@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from engine.checkpoints.files import label
-from engine.checkpoints.formats import blocks, comfy, fp8, quanto, scaled_fp8
+from engine.checkpoints.formats import blocks, comfy, fp8, gguf, quanto, scaled_fp8, squares
 from engine.checkpoints.formats.door import PLAIN, Format, Stored
 from engine.checkpoints.header import FLOATS, Header
 from engine.errors import FileRejected
@@ -17,7 +17,9 @@ FORMATS: Final[tuple[Format, ...]] = (
     comfy.claim,
     scaled_fp8.claim,
     blocks.claim,
+    squares.claim,
     fp8.claim,
+    gguf.claim,
 )
 """Every format, the more telling ones first; what one claims, no later one sees."""
 

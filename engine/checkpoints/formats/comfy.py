@@ -16,6 +16,7 @@ from engine.checkpoints.files import label, opened
 from engine.checkpoints.formats.blocks import MXFP8, NVFP4, mxfp8, nvfp4
 from engine.checkpoints.formats.door import Claim, Stored
 from engine.checkpoints.formats.rows import FLOAT8, INT8, by_rows, rejected
+from engine.checkpoints.formats.squares import squares
 from engine.checkpoints.header import MAX_HEADER_BYTES, Header, stamp_of
 from engine.errors import FileRejected
 
@@ -25,21 +26,26 @@ METADATA: Final = "_quantization_metadata"
 PREFIXES: Final = ("", "model.diffusion_model.", "diffusion_model.")
 """What may stand before a layer's name in the file, though not in the metadata."""
 
-NUMBER_TYPES: Final = {
+BY_ROWS: Final = {
     "float8_e4m3fn": "F8_E4M3",
+    "float8_e4m3fn_rowwise": "F8_E4M3",
     "float8_e5m2": "F8_E5M2",
     "int8_tensorwise": INT8,
 }
 """Formats of one scale a row or for all, with the number type of their values."""
 
+BY_SQUARES: Final = ("float8_e4m3fn_blockwise", "int8_blockwise")
+"""Formats of one scale for each square of `group_size` numbers a side."""
+
 KINDS: Final = {INT8: "int8 (ComfyUI)", **dict.fromkeys(FLOAT8, "fp8 (scaled)")}
 ROTATED: Final = "int8 (ConvRot)"
 ROTATION: Final = "convrot"
+ROTATION_GROUPS: Final = frozenset({4, 16, 64, 256, 1024, 4096})
 KNOWN_SWITCHES: Final = frozenset({ROTATION, "full_precision_matrix_mult"})
 """Options that may be true; any other could change what the numbers mean."""
 
 _GROUP: Final = 256
-
+_LARGEST_SIDE: Final = 4096
 _MAX_OPTIONS_BYTES: Final = 4096
 _COMPANIONS: Final = (".weight", SCALE, OPTIONS, ".weight_scale_2", ".input_scale")
 
@@ -52,9 +58,33 @@ class Layer:
     module: str
     options: Mapping[str, Any]
 
+    @property
+    def weight(self) -> str:
+        """Name of its weight."""
+        return f"{self.module}.weight"
+
+    @property
+    def scale(self) -> str:
+        """Name of its scales."""
+        return self.module + SCALE
+
+    def switch(self, name: str) -> bool:
+        """Return an option that is true or false; false where it is absent."""
+        value = self.options.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise self.rejected(f"has {name} {value!r:.40}, which is neither true nor false")
+        return bool(value)
+
+    def side(self, name: str, default: int | None = None) -> int:
+        """Return an option that counts numbers."""
+        value = self.options.get(name, default)
+        if type(value) is not int or not 1 <= value <= _LARGEST_SIDE:
+            raise self.rejected(f"has {name} {value!r:.40}, not a number 1 to {_LARGEST_SIDE}")
+        return value
+
     def rejected(self, fault: str) -> FileRejected:
         """Say what is wrong with it."""
-        return rejected(self.header, f"{self.module}.weight", fault)
+        return rejected(self.header, self.weight, fault)
 
 
 def claim(header: Header) -> Claim:
@@ -133,36 +163,38 @@ def _texts(header: Header) -> Iterator[tuple[str, bytes]]:
 
 
 def _stored(layer: Layer) -> Stored:
+    """Describe a layer; its options name a format unless they are empty."""
     form = layer.options.get("format")
     switched_on = {name for name, value in layer.options.items() if value is True}
-    unknown = sorted(switched_on - KNOWN_SWITCHES)
-    if unknown or (ROTATION in switched_on and form != "int8_tensorwise"):
-        fault = unknown[0] if unknown else ROTATION
-        raise layer.rejected(f"has the option {fault!r:.40}, which is not known with {form!r:.40}")
+    for name in sorted(switched_on - KNOWN_SWITCHES):
+        raise layer.rejected(f"has the option {name!r:.40}, which is not known")
+    if layer.switch(ROTATION):
+        return _rotated(layer)
+    if form is None:
+        return _by_rows(layer, KINDS)
+    if form in BY_ROWS:
+        return _by_rows(layer, {BY_ROWS[form]: KINDS[BY_ROWS[form]]})
+    if form in BY_SQUARES:
+        return squares(layer.header, layer.weight, layer.scale, layer.side("group_size"))
     if form == NVFP4:
         whole = {"scale": f"{layer.module}.weight_scale_2"}
         return nvfp4(layer.header, layer.module, whole, low_first=False)
     if form == MXFP8:
         return mxfp8(layer.header, layer.module)
-    if form is not None and form not in NUMBER_TYPES:
-        raise layer.rejected(f"has the format {form!r:.40}, which is not known")
-    return _scaled(layer, form)
+    raise layer.rejected(f"has the format {form!r:.40}, which is not known")
 
 
-def _scaled(layer: Layer, form: str | None) -> Stored:
-    name = f"{layer.module}.weight"
-    allowed = KINDS if form is None else {NUMBER_TYPES[form]: KINDS[NUMBER_TYPES[form]]}
-    tensors = {"values": name, "scales": layer.module + SCALE}
-    stored = by_rows(layer.header, name, tensors, allowed)
-    if layer.options.get(ROTATION) is not True:
-        return stored
-    group, columns = layer.options.get("convrot_groupsize", _GROUP), stored.shape[1]
-    if type(group) is not int or not _is_power_of_four(group) or columns % group:
-        raise layer.rejected(f"has convrot_groupsize {group!r:.40} for {columns} columns")
-    return replace(
-        stored, kind=ROTATED, packing="rotated", options={"group": group}, keeps_int8=False
-    )
+def _by_rows(layer: Layer, kinds: Mapping[str, str]) -> Stored:
+    tensors = {"values": layer.weight, "scales": layer.scale}
+    return by_rows(layer.header, layer.weight, tensors, kinds)
 
 
-def _is_power_of_four(number: int) -> bool:
-    return number >= 4 and number & (number - 1) == 0 and number.bit_length() % 2 == 1
+def _rotated(layer: Layer) -> Stored:
+    """Describe int8 numbers whose groups of columns were turned before they were quantised."""
+    form, group = layer.options.get("format"), layer.side("convrot_groupsize", _GROUP)
+    stored = _by_rows(layer, {INT8: ROTATED})
+    if form != "int8_tensorwise" or group not in ROTATION_GROUPS or stored.shape[1] % group:
+        raise layer.rejected(
+            f"is {form!r:.40} with convrot in groups of {group} of {stored.shape[1]} columns"
+        )
+    return replace(stored, packing="rotated", options={"group": group}, keeps_int8=False)

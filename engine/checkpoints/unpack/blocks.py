@@ -1,8 +1,8 @@
-"""Matrices of small floating-point numbers with one scale for each block of a row.
+"""Matrices of small numbers with one scale for each block of a row, or for each square.
 
-The scales lie as NVIDIA's block-scaled matrix products read them: padded to whole tiles of 128 rows
-by 4 blocks, a tile being 32 x 4 x 4 numbers. The number at (b, a, c) belongs to row 32 a + b of the
-tile and to its block c (cuBLAS documentation, "1D block scaling factors layout").
+The scales of blocks lie as NVIDIA's block-scaled matrix products read them: padded to whole tiles of
+128 rows by 4 blocks, a tile being 32 x 4 x 4 numbers. The number at (b, a, c) belongs to row 32 a + b
+of the tile and to its block c (cuBLAS documentation, "1D block scaling factors layout").
 """
 
 from __future__ import annotations
@@ -51,6 +51,17 @@ def mxfp8(raw: Raw, stored: Stored) -> Tensor:
     """
     exponents = raw["block_scales"].view(torch.float8_e8m0fnu)
     return _scaled(raw["values"].float(), exponents.float(), MXFP8_BLOCK)
+
+
+def squares(raw: Raw, stored: Stored) -> Tensor:
+    """Return float32 [N, K] of `values` [N, K], scaled per square of options["side"] numbers.
+
+    scales: [ceil(N / side), ceil(K / side)].
+    """
+    rows, columns = stored.shape
+    side = stored.options["side"]
+    by_column = raw["scales"].float().repeat_interleave(side, dim=1)[:, :columns]
+    return raw["values"].float() * by_column.repeat_interleave(side, dim=0)[:rows]
 
 
 def _scaled(numbers: Tensor, tiled: Tensor, length: int) -> Tensor:

@@ -14,7 +14,8 @@ from tests.engine.checkpoints.formats.writers import IN_NAMES_ALONE, WRITERS, fi
 SHAPES = ((64, 64), (130, 320), (256, 128))
 KINDS = {
     "fp8": "fp8", "old": "fp8 (scaled)", "comfy": "fp8 (scaled)", "int8": "int8 (ComfyUI)",
-    "convrot": "int8 (ConvRot)", "nvfp4": "nvfp4", "mxfp8": "mxfp8",
+    "convrot": "int8 (ConvRot)", "nvfp4": "nvfp4", "mxfp8": "mxfp8", "squares": "fp8 (squares)",
+    "squares 32 int8": "int8 (squares)",
 }  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def test_the_kind_and_the_whole_integers_are_told_before_anything_is_read(tmp_pa
     with open_weights([read_header(path)]) as source:
         stored = source.weights["a.weight"]
         rows = source.read_int8("a.weight")
-    assert stored.kind == KINDS[name.split()[0]]
+    assert stored.kind == KINDS.get(name, KINDS[name.split()[0]])
     assert stored.keeps_int8 == name.startswith("int8")
     assert (rows is not None) == stored.keeps_int8
     if rows is not None:

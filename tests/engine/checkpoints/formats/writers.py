@@ -257,6 +257,35 @@ def mxfp8(*, scales_as: str = "U8") -> Writer:
     return write
 
 
+def squares(side: int, form: str | None) -> Writer:
+    """Squares of a matrix, in float8 or int8; without a form by the convention of Qwen3's files."""
+
+    def write(layer: str, weight: np.ndarray) -> Written:
+        rows, columns = weight.shape
+        whole = form == "int8_blockwise"
+        values = np.arange(-127.0, 128.0) if whole else float8_values(E4M3)
+        scales = np.zeros((-(-rows // side), -(-columns // side)))
+        meaning, bound = np.zeros(weight.shape), np.zeros(weight.shape)
+        codes = np.zeros(weight.shape, np.uint8)
+        for i, j in np.ndindex(scales.shape):
+            place = np.s_[i * side : (i + 1) * side, j * side : (j + 1) * side]
+            scale = np.asarray(np.float32(np.abs(weight[place]).max() / np.nanmax(values)), float)
+            codes[place] = nearest(weight[place] / scale, values)
+            meaning[place] = values[codes[place]] * scale
+            bound[place] = scale / 2 if whole else float8_step(weight[place], E4M3, scale)
+            scales[i, j] = scale
+        stored = (codes.astype(np.int16) - 127).astype(np.int8) if whole else codes
+        name = f"{layer}.weight_scale" + ("" if form else "_inv")
+        tensors = {
+            f"{layer}.weight": Tensor("I8" if whole else "F8_E4M3", stored),
+            name: f32(scales),
+        }
+        described = {"format": form, "group_size": side} if form else {}
+        return Written(tensors, meaning, bound, described)
+
+    return write
+
+
 OLD_NAMES = ("scale_weight", "scale_input")
 WRITERS: dict[str, Writer] = {
     "fp8 e4m3": plain_float8(E4M3),
@@ -277,12 +306,18 @@ WRITERS: dict[str, Writer] = {
     "convrot 64": int8("[]", 64),
     "nvfp4": nvfp4(),
     "nvfp4 low first": nvfp4(high_first=False),
+    "squares 64 fp8": squares(64, "float8_e4m3fn_blockwise"),
+    "squares 32 int8": squares(32, "int8_blockwise"),
+    "squares 128": squares(128, None),
     "mxfp8": mxfp8(),
     "mxfp8 e8m0": mxfp8(scales_as="F8_E8M0"),
 }
 """One writer for each form of each dialect; all take 64 columns or a multiple."""
 
-IN_NAMES_ALONE = {name for name in WRITERS if name.startswith(("fp8", "old"))} | {"nvfp4 low first"}
+IN_NAMES_ALONE = {name for name in WRITERS if name.startswith(("fp8", "old"))} | {
+    "nvfp4 low first",
+    "squares 128",
+}
 """Writers whose files hold no options."""
 
 
