@@ -1,6 +1,6 @@
-"""Reads the header of a safetensors file, with limits, before anything else sees the file.
+"""Reads the header of a safetensors or GGUF file, with limits, before anything else sees the file.
 
-The format: 8 bytes of length (little endian), that many bytes of JSON, then the tensors' bytes.
+Safetensors: 8 bytes of length (little endian), that many bytes of JSON, then the tensors' bytes.
 What a file is gets decided by its content, never by its name.
 """
 
@@ -16,15 +16,21 @@ from types import MappingProxyType
 from typing import BinaryIO, Final
 
 from engine import strict_json
+from engine.checkpoints import gguf
+from engine.checkpoints.entry import (
+    MAX_DIMENSION,
+    MAX_METADATA_ENTRIES,
+    MAX_RANK,
+    Contents,
+    Malformed,
+    check_name,
+)
+from engine.checkpoints.entry import MAX_TENSORS as MAX_TENSORS
+from engine.checkpoints.entry import TensorEntry as TensorEntry
 from engine.checkpoints.files import count_values, label, opened
 from engine.errors import FileRejected
 
 MAX_HEADER_BYTES: Final = 8_000_000
-MAX_TENSORS: Final = 20_000
-MAX_NAME_CHARACTERS: Final = 256
-MAX_RANK: Final = 6
-MAX_DIMENSION: Final = 2**40
-MAX_METADATA_ENTRIES: Final = 1_000
 MAX_WIDE_BYTES: Final = 4_000_000
 """Limit for headers with text beyond ASCII, which takes up to four bytes a character in memory."""
 
@@ -34,10 +40,12 @@ _MAX_COLONS: Final = 4 * MAX_TENSORS + 10_000
 
 _LENGTH_BYTES: Final = 8
 _AGAIN: Final = "Download it again."
+_READ: Final = "Only safetensors and GGUF files are read."
 
 DTYPE_BYTES: Final[Mapping[str, int]] = MappingProxyType(
     {
         "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1,
+        "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1,
         "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
         "U32": 4, "I32": 4, "F32": 4,
         "U64": 8, "I64": 8, "F64": 8,
@@ -55,7 +63,6 @@ _SIGNATURES: Final = (
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"Rar!", "a rar archive"),
-    (0, b"GGUF", "a GGUF file"),
     (0, b"\x89HDF", "an HDF5 file"),
     (0, b"\x89PNG", "a PNG picture"),
     (0, b"\xff\xd8\xff", "a JPEG picture"),
@@ -66,16 +73,6 @@ _SIGNATURES: Final = (
 _SIGNATURE_BYTES: Final = 512
 _OLD_PICKLE_STARTS: Final = frozenset(bytes([byte]) for byte in b"(c]}dlINFSVUXKJMLG)")
 """First bytes of a pickle of protocol 0 or 1; it then ends with a full stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class TensorEntry:
-    """One tensor of a file: number type, shape, and where its bytes lie in the file."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +90,6 @@ class Header:
     stamp: tuple[int, int, int]
 
 
-class _Malformed(Exception):
-    """What is wrong with a header, as a clause."""
-
-
 def read_header(path: Path) -> Header:
     """Read and check a file's header; raise `NotFound`, or `FileRejected` saying what it is."""
     with opened(path) as file:
@@ -108,21 +101,37 @@ def header_of(file: BinaryIO, path: Path) -> Header:
     stamp = stamp_of(file)
     size = stamp[0]
     length = file.read(_LENGTH_BYTES)
-    raw = _read_raw(file, int.from_bytes(length, "little"), size, path)
-    first_byte = _LENGTH_BYTES + len(raw)
+    is_gguf = length.startswith(gguf.MAGIC)
+    raw = b"" if is_gguf else _read_raw(file, int.from_bytes(length, "little"), size, path)
     try:
-        _check_bulk(raw)
-        entries = strict_json.parse(raw, "It", max_bytes=MAX_HEADER_BYTES, max_depth=3)
-        if not isinstance(entries, dict):
-            raise _Malformed("it is no JSON object")
-        metadata = _metadata(entries)
-        tensors = _tensors(entries, first_byte)
-    except (_Malformed, FileRejected) as error:
+        found = _of_gguf(file) if is_gguf else _of_safetensors(length, raw)
+    except gguf.CutShort as error:
+        raise _incomplete(path, size, f"at least {error.needed:,}") from None
+    except (Malformed, FileRejected) as error:
         reason = str(error).rstrip(".")
         raise FileRejected(f"{label(path)} has a damaged header: {reason}.", _AGAIN) from None
-    _check_size(path, size, max((t.end for t in tensors.values()), default=first_byte))
+    _check_size(path, size, found)
+    tensors, metadata = MappingProxyType(found.tensors), MappingProxyType(found.metadata)
+    return Header(path, tensors, metadata, size, found.digest, stamp)
+
+
+def _of_gguf(file: BinaryIO) -> Contents:
+    file.seek(0)
+    return gguf.parse(file.read(gguf.MAX_HEADER_BYTES))
+
+
+def _of_safetensors(length: bytes, raw: bytes) -> Contents:
+    """Read a header of the announced `length`."""
+    first_byte = len(length) + len(raw)
+    _check_bulk(raw)
+    entries = strict_json.parse(raw, "It", max_bytes=MAX_HEADER_BYTES, max_depth=3)
+    if not isinstance(entries, dict):
+        raise Malformed("it is no JSON object")
+    metadata = _metadata(entries)
+    tensors = _tensors(entries, first_byte)
     digest = hashlib.sha256(length + raw).hexdigest()
-    return Header(path, MappingProxyType(tensors), MappingProxyType(metadata), size, digest, stamp)
+    end = max((tensor.end for tensor in tensors.values()), default=first_byte)
+    return Contents(tensors, metadata, digest, end)
 
 
 def stamp_of(file: BinaryIO) -> tuple[int, int, int]:
@@ -141,14 +150,14 @@ def _read_raw(file: BinaryIO, length: int, size: int, path: Path) -> bytes:
         return raw
     kind = _kind(file, size)
     if kind is not None:
-        raise FileRejected(f"{label(path)} is {kind}.", "Only safetensors files are read.")
+        raise FileRejected(f"{label(path)} is {kind}.", _READ)
     if size <= _LENGTH_BYTES:
         raise _incomplete(path, size, f"at least {_LENGTH_BYTES + 2}")
     if first == b"{" and length > MAX_HEADER_BYTES:
         raise FileRejected(
             f"{label(path)} announces a header of {length:,} bytes, more than {MAX_HEADER_BYTES:,}."
         )
-    raise FileRejected(f"{label(path)} is not a safetensors file.", "Only these are read.")
+    raise FileRejected(f"{label(path)} is not a safetensors file, nor GGUF.", _READ)
 
 
 def _kind(file: BinaryIO, size: int) -> str | None:
@@ -167,10 +176,10 @@ def _kind(file: BinaryIO, size: int) -> str | None:
 def _check_bulk(raw: bytes) -> None:
     """Refuse what would grow beyond measure when parsed."""
     if len(raw) > MAX_WIDE_BYTES and (not raw.isascii() or b"\\u" in raw):
-        raise _Malformed(f"it holds {len(raw):,} bytes of text beyond ASCII")
+        raise Malformed(f"it holds {len(raw):,} bytes of text beyond ASCII")
     values, colons = count_values(raw), raw.count(b":")
     if values > _MAX_VALUES or colons > _MAX_COLONS:
-        raise _Malformed(f"it holds {values:,} values under {colons:,} names, more than any model")
+        raise Malformed(f"it holds {values:,} values under {colons:,} names, more than any model")
 
 
 def _metadata(entries: dict[str, object]) -> dict[str, str]:
@@ -179,59 +188,58 @@ def _metadata(entries: dict[str, object]) -> dict[str, str]:
     if found is None:
         return {}
     if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-        raise _Malformed("its metadata is no table of texts")
+        raise Malformed("its metadata is no table of texts")
     if len(found) > MAX_METADATA_ENTRIES:
-        raise _Malformed(f"its metadata has {len(found):,} entries")
+        raise Malformed(f"its metadata has {len(found):,} entries")
     return found
 
 
 def _tensors(entries: dict[str, object], first_byte: int) -> dict[str, TensorEntry]:
     """Check every entry, and that their bytes follow one another without hole or overlap."""
     if len(entries) > MAX_TENSORS:
-        raise _Malformed(f"it lists {len(entries):,} tensors, more than {MAX_TENSORS:,}")
+        raise Malformed(f"it lists {len(entries):,} tensors, more than {MAX_TENSORS:,}")
     tensors = {name: _entry(name, value, first_byte) for name, value in entries.items()}
     position = first_byte
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)):
         if tensor.start != position:
             kind = "overlaps the one before" if tensor.start < position else "leaves a hole"
-            raise _Malformed(f"the tensor {name!r} {kind}")
+            raise Malformed(f"the tensor {name!r} {kind}")
         position = tensor.end
     return tensors
 
 
 def _entry(name: str, value: object, first_byte: int) -> TensorEntry:
-    if not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
-        raise _Malformed(f"the tensor name {name[:40]!r} is empty, too long or not printable")
+    check_name(name)
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
-        raise _Malformed(f"the entry of {name!r} lacks dtype, shape or data_offsets")
+        raise Malformed(f"the entry of {name!r} lacks dtype, shape or data_offsets")
     dtype, shape = value["dtype"], value["shape"]
     if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
-        raise _Malformed(f"the tensor {name!r} has the unknown dtype {dtype!r:.40}")
+        raise Malformed(f"the tensor {name!r} has the unknown dtype {dtype!r:.40}")
     _check_numbers(f"the shape of {name!r}", shape, MAX_RANK, MAX_DIMENSION)
     _check_numbers(f"the data_offsets of {name!r}", value["data_offsets"], 2, 2**60)
     if len(value["data_offsets"]) != 2:
-        raise _Malformed(f"the data_offsets of {name!r} are not two numbers")
+        raise Malformed(f"the data_offsets of {name!r} are not two numbers")
     begin, end = value["data_offsets"]
     expected = math.prod(shape) * DTYPE_BYTES[dtype]
     if end - begin != expected:
-        raise _Malformed(f"the tensor {name!r} has {end - begin} bytes where {expected} belong")
+        raise Malformed(f"the tensor {name!r} has {end - begin} bytes where {expected} belong")
     return TensorEntry(dtype, tuple(shape), first_byte + begin, first_byte + end)
 
 
 def _check_numbers(what: str, values: object, longest: int, highest: int) -> None:
     if not isinstance(values, list) or len(values) > longest:
-        raise _Malformed(f"{what} is no list of at most {longest} numbers")
+        raise Malformed(f"{what} is no list of at most {longest} numbers")
     for value in values:
         if type(value) is not int or not 0 <= value <= highest:
-            raise _Malformed(f"{what} holds {value!r:.40}")
+            raise Malformed(f"{what} holds {value!r:.40}")
 
 
-def _check_size(path: Path, size: int, expected: int) -> None:
-    if size < expected:
-        raise _incomplete(path, size, f"{expected:,}")
-    if size > expected:
+def _check_size(path: Path, size: int, found: Contents) -> None:
+    if size < found.end:
+        raise _incomplete(path, size, f"{found.end:,}")
+    if size > found.end + found.padding:
         raise FileRejected(
-            f"{label(path)} has {size:,} bytes, but its header accounts for {expected:,}.", _AGAIN
+            f"{label(path)} has {size:,} bytes, but its header accounts for {found.end:,}.", _AGAIN
         )
 
 

@@ -1,4 +1,4 @@
-"""Reads single tensors of safetensors files into memory of our own.
+"""Reads single tensors of safetensors and GGUF files into memory of our own.
 
 Files are read, never mapped: a mapped file that is cut short while open kills the process.
 """
@@ -22,6 +22,7 @@ TORCH_TYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
         "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8,
         "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
         "F8_E8M0": torch.float8_e8m0fnu,
+        "F8_E4M3FNUZ": torch.float8_e4m3fnuz, "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
         "U16": torch.uint16, "I16": torch.int16, "F16": torch.float16, "BF16": torch.bfloat16,
         "U32": torch.uint32, "I32": torch.int32, "F32": torch.float32,
         "U64": torch.uint64, "I64": torch.int64, "F64": torch.float64,
@@ -44,7 +45,7 @@ class TensorSource(Protocol):
 
 
 class TensorFile:
-    """The tensors of one or more open safetensors files, which share no name."""
+    """The tensors of one or more open files, which share no name."""
 
     def __init__(self, headers: Sequence[Header], files: Sequence[BinaryIO]) -> None:
         self._places = {
@@ -59,11 +60,16 @@ class TensorFile:
         return {name: found.tensors[name].shape for name, (found, _) in self._places.items()}
 
     def read(self, name: str) -> Tensor:
-        """Return a tensor as stored, on the CPU, in memory of its own."""
+        """Return a tensor as stored, on the CPU, in memory of its own.
+
+        What GGUF packs in blocks comes as its bytes, uint8 [bytes].
+        """
         header, file = self._places[name]
         entry = header.tensors[name]
         raw = torch.empty(entry.end - entry.start, dtype=torch.uint8)
         _fill(raw, file, entry, header)
+        if entry.dtype not in TORCH_TYPES:
+            return raw
         return raw.view(TORCH_TYPES[entry.dtype]).reshape(entry.shape)
 
 

@@ -101,7 +101,6 @@ def test_a_file_that_is_too_long_is_refused_with_both_sizes(refused):
     [
         (b"<!DOCTYPE html><html></html>", "web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "Git LFS pointer"),
-        (b"GGUF\x03\0\0\0" + bytes(20), "GGUF file"),
         (b"\x89PNG\r\n\x1a\n" + bytes(20), "PNG picture"),
         (b"plain words, nothing else", "not a safetensors file"),
         (bytes(64), "not a safetensors file"),
