@@ -1,8 +1,8 @@
 """Matrices of small numbers with one scale for each block of a row, or for each square.
 
-The scales of blocks lie as NVIDIA's block-scaled matrix products read them: padded to whole tiles of
-128 rows by 4 blocks, a tile being 32 x 4 x 4 numbers. The number at (b, a, c) belongs to row 32 a + b
-of the tile and to its block c (cuBLAS documentation, "1D block scaling factors layout").
+The scales of blocks lie as NVIDIA's block-scaled matrix products read them: padded to whole tiles
+of 128 rows by 4 blocks, a tile being 32 x 4 x 4 numbers. The number at (b, a, c) belongs to row
+32 a + b of the tile and to its block c (cuBLAS documentation, "1D block scaling factors layout").
 """
 
 from __future__ import annotations
