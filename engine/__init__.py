@@ -16,6 +16,7 @@ from engine.errors import (
     StudioError,
     UserError,
     WorkerLost,
+    from_report,
 )
 from engine.errors import Cancelled as CancelledError
 from engine.events import (
@@ -96,6 +97,7 @@ __all__ = [
     "Variant",
     "Warned",
     "WorkerLost",
+    "from_report",
     "read_recipe",
     "request_from_recipe",
 ]

@@ -8,6 +8,7 @@ from typing import Final
 import gradio as gr
 
 from ui import strings
+from ui.api import build_api
 from ui.components import header
 from ui.context import PageContext
 from ui.handlers import on, plain_errors
@@ -29,6 +30,8 @@ def build_page(page: PageContext) -> gr.Blocks:
         delete_cache=CACHE_SECONDS,
     )
     with demo:
+        # First, so that no handler of the page takes the name of an endpoint.
+        build_api(page, demo)
         _build_header(page, demo)
         with gr.Tabs(overflow_behavior="wrap"):
             _build_tabs(page, demo)

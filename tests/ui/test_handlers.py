@@ -362,5 +362,6 @@ def test_bad_settings_of_the_last_run_are_mentioned(engine):
     assert any("The theme &#x27;pink&#x27; is not known." in value for value in values)
 
 
-def test_no_handler_is_offered_to_other_programs(demo):
-    assert {fn.api_visibility for fn in demo.fns.values()} == {"private"}
+def test_only_the_commands_are_offered_to_other_programs(demo):
+    offered = {fn.api_name for fn in demo.fns.values() if fn.api_visibility != "private"}
+    assert offered == {"generate"}
