@@ -1,0 +1,236 @@
+"""Applies adapters to a transformer, changes how strongly they act, and takes them off again.
+
+A linear layer that an adapter changes is replaced by the same layer with a branch beside it; norms,
+biases and padding tokens by changed copies. Every change is computed from the weights of the model
+alone, so that the order of adapters does not matter, and what was replaced is kept: taking adapters
+off puts the very same modules back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import torch
+from torch import Tensor, nn
+
+from engine.checkpoints.files import label
+from engine.checkpoints.tensors import open_tensors
+from engine.errors import BadRequest, FileRejected
+from engine.lora.branch import Branched, Origin, Weights
+from engine.lora.deltas import Build, build, read_raw
+from engine.lora.file import LoraFile
+from engine.lora.match import Fit, Match, match, require
+from engine.model.transformer import Transformer
+
+_PLACE: Final = "adapters"
+"""Name under which a transformer holds what was replaced in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter file and how strongly it acts; `partial` allows one of which little fits."""
+
+    file: LoraFile
+    weight: float = 1.0
+    partial: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the weight; raise `BadRequest`."""
+        if not math.isfinite(self.weight):
+            raise BadRequest(f"The weight of {self.file.name!r:.80} is {self.weight}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What was applied. notices: for the user. captions: stands for what changes caption tokens.
+
+    Caption tokens made under another `captions` must not be used again; it is empty where no
+    adapter touches them.
+    """
+
+    matches: tuple[Match, ...]
+    notices: tuple[str, ...]
+    captions: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Vector:
+    """A parameter that is no matrix, with what each adapter adds to it, float32."""
+
+    owner: nn.Module
+    name: str
+    original: Tensor
+    deltas: list[tuple[int, slice, Tensor]]
+
+    def weigh(self, weights: Weights) -> None:
+        """Replace the parameter by its changed copy."""
+        changed = self.original.float().clone()
+        for adapter, rows, delta in self.deltas:
+            changed[rows] += weights[adapter] * delta
+        _replace(self.owner, self.name, changed.to(self.original.dtype))
+
+    def restore(self) -> None:
+        """Put the original back."""
+        setattr(self.owner, self.name, self.original)
+
+
+class _Adaptation(nn.Module):
+    """What was replaced in a transformer, and by what."""
+
+    def __init__(self, files: Sequence[LoraFile]) -> None:
+        super().__init__()
+        self.files = tuple(files)
+        self.branches: list[tuple[nn.Module, str, Branched]] = []
+        self.vectors: list[_Vector] = []
+
+    def weigh(self, weights: Weights) -> None:
+        """Set how strongly each adapter acts."""
+        for _, _, branch in self.branches:
+            branch.weigh(weights)
+        for vector in self.vectors:
+            vector.weigh(weights)
+
+
+def apply(
+    transformer: Transformer,
+    adapters: Sequence[Adapter],
+    check: Callable[[], None] = lambda: None,
+) -> Applied:
+    """Make a transformer act with exactly these adapters, whatever was applied before.
+
+    Where the files are the same as before only the weights are set. An adapter of weight 0 is
+    checked and left out. `check` runs before each change is read; it may raise to cancel. Raises
+    `FileRejected` for an adapter that does not fit or is damaged; then none is applied.
+    """
+    found = [match(adapter.file, transformer.config) for adapter in adapters]
+    pairs = list(zip(adapters, found, strict=True))
+    try:
+        notices = [note for a, m in pairs for note in require(m, partial=a.partial)]
+        active = [(adapter, fits) for adapter, fits in pairs if adapter.weight]
+        _put(transformer, [fits for _, fits in active], check)
+    except BaseException:
+        remove(transformer)
+        raise
+    state = _state(transformer)
+    if state is not None:
+        state.weigh([adapter.weight for adapter, _ in active])
+    touching = [adapter for adapter, fits in active if fits.touches_captions]
+    return Applied(
+        matches=tuple(found),
+        notices=tuple(notices),
+        captions=" ".join(f"{a.file.path} {a.file.header.stamp} {a.weight!r}" for a in touching),
+    )
+
+
+def remove(transformer: Transformer) -> None:
+    """Take every adapter off; the transformer's own modules and weights are back as they were."""
+    state = _state(transformer)
+    if state is None:
+        return
+    for parent, name, branch in state.branches:
+        setattr(parent, name, branch.base)
+    for vector in state.vectors:
+        vector.restore()
+    delattr(transformer, _PLACE)
+
+
+def _state(transformer: Transformer) -> _Adaptation | None:
+    found = getattr(transformer, _PLACE, None)
+    return found if isinstance(found, _Adaptation) else None
+
+
+def _put(transformer: Transformer, matches: Sequence[Match], check: Callable[[], None]) -> None:
+    """Read the adapters and set them beside the layers, unless the same ones are there."""
+    state = _state(transformer)
+    files = tuple(found.lora for found in matches)
+    if files == (state.files if state else ()):
+        return
+    remove(transformer)
+    if files:
+        state = _prepare(transformer, matches, check)
+        for parent, name, branch in state.branches:
+            setattr(parent, name, branch)
+        transformer.add_module(_PLACE, state)
+
+
+def _prepare(
+    transformer: Transformer, matches: Sequence[Match], check: Callable[[], None]
+) -> _Adaptation:
+    """Read everything; the transformer is not changed yet."""
+    state = _Adaptation([found.lora for found in matches])
+    reader = _Reader(transformer, {}, {}, check)
+    for adapter, found in enumerate(matches):
+        reader.read(adapter, found)
+    for name, built in reader.layers.items():
+        parent, _, leaf = name.rpartition(".")
+        branch = Branched(built.layer, built.terms())
+        state.branches.append((transformer.get_submodule(parent), leaf, branch))
+    state.vectors = list(reader.vectors.values())
+    return state
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads changes into branches, by layer, and vectors, by name."""
+
+    transformer: Transformer
+    layers: dict[str, Build]
+    vectors: dict[str, _Vector]
+    check: Callable[[], None]
+
+    def read(self, adapter: int, found: Match) -> None:
+        """Read one adapter."""
+        with open_tensors([found.lora.header]) as source:
+            for fit in found.fits:
+                self.check()
+                place = self.transformer.x_embedder.weight
+                raw = read_raw(fit.change, source.read, place.device)
+                if fit.target.linear:
+                    self._layer(fit, place.dtype).add(
+                        fit.change, raw, _origin(adapter, fit), found.lora
+                    )
+                else:
+                    self._vector(fit).deltas.append(
+                        (adapter, fit.target.rows, _finite(raw["diff"], fit, found.lora))
+                    )
+
+    def _layer(self, fit: Fit, dtype: torch.dtype) -> Build:
+        name = fit.target.module
+        if name not in self.layers:
+            layer = self.transformer.get_submodule(name)
+            own = layer.weight.dtype if isinstance(layer, nn.Linear) else dtype
+            self.layers[name] = build(layer, own)
+        return self.layers[name]
+
+    def _vector(self, fit: Fit) -> _Vector:
+        target = fit.target
+        name = f"{target.module}.{target.parameter}"
+        if name not in self.vectors:
+            owner = self.transformer.get_submodule(target.module)
+            original = cast(Tensor, getattr(owner, target.parameter))
+            self.vectors[name] = _Vector(owner, target.parameter, original, [])
+        return self.vectors[name]
+
+
+def _origin(adapter: int, fit: Fit) -> Origin:
+    return Origin(adapter, fit.target.rows, fit.change.scale)
+
+
+def _finite(delta: Tensor, fit: Fit, lora: LoraFile) -> Tensor:
+    """Return a difference in the shape of its target; raise `FileRejected` for NaN, infinity."""
+    if bool(delta.isfinite().all()):
+        return delta.reshape(fit.target.shape)
+    raise FileRejected(
+        f"{label(lora.path)}: the change of {fit.change.module!r:.120} holds numbers that are not "
+        "finite.",
+        "Download it again, or ask its author.",
+    )
+
+
+def _replace(owner: nn.Module, name: str, value: Tensor) -> None:
+    """Put a tensor in the place of a parameter or buffer."""
+    frozen: Any = nn.Parameter(value, requires_grad=False)
+    setattr(owner, name, value if name in owner._buffers else frozen)

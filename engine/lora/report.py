@@ -1,0 +1,120 @@
+"""The truth panel: what an adapter file is, in plain values for the page and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from engine.checkpoints.files import label
+from engine.errors import FileRejected
+from engine.lora.facts import thumbnail, trained_for, trigger_words
+from engine.lora.file import LoraFile, read_lora
+from engine.lora.match import Match, match, require
+from engine.model.config import TransformerConfig
+
+MAX_NAMES: Final = 20
+"""Module names that a report lists of each kind; the counts are whole."""
+
+MAX_NAME: Final = 120
+
+
+class Verdict(StrEnum):
+    """Whether an adapter can be used with a model."""
+
+    FITS = "fits"
+    PARTLY = "partly"
+    NOT = "not"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraReport:
+    """What an adapter file is and does to a model.
+
+    forms: LoRA, LoHa, LoKr, diff, and DoRA where magnitudes are apart. ranks, alphas: each once,
+    rising. size: bytes. matched, total: modules. usable: whether it is applied without more ado.
+    trained_for: a guess, "turbo", "base", "de-turbo" or "omni-base". sentence: all of it, or why
+    the adapter is refused.
+    """
+
+    name: str
+    dialect: str
+    forms: tuple[str, ...]
+    size: int
+    ranks: tuple[int, ...]
+    alphas: tuple[float, ...]
+    matched: int
+    total: int
+    unmatched: tuple[str, ...]
+    misshapen: tuple[str, ...]
+    duplicates: int
+    text_encoder: int
+    trained_for: str | None
+    trigger_words: tuple[str, ...]
+    has_thumbnail: bool
+    verdict: Verdict
+    usable: bool
+    sentence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values, by field name."""
+        return asdict(self)
+
+
+def describe_lora(path: Path, config: TransformerConfig | None = None) -> LoraReport:
+    """Report on an adapter file, for a model or, without one, for the public 6 B model.
+
+    Only headers, alphas and the thumbnail are read. Raise `NotFound`, or `FileRejected` for what is
+    no adapter or a damaged one; one that merely does not fit gets its report.
+    """
+    found = match(read_lora(path), config or TransformerConfig())
+    try:
+        notices = require(found)
+    except FileRejected as error:
+        return _report(found, str(error), usable=False)
+    name = label(path)
+    praise = f"{name} fits: {found.matched} of {found.total} modules are in the model."
+    return _report(found, " ".join((praise, *notices)), usable=True)
+
+
+def _report(found: Match, sentence: str, *, usable: bool) -> LoraReport:
+    lora = found.lora
+    return LoraReport(
+        name=lora.name,
+        dialect=lora.dialect,
+        forms=_forms(lora),
+        size=lora.header.size,
+        ranks=tuple(sorted({change.rank for change in lora.changes if change.rank})),
+        alphas=tuple(sorted({c.alpha for c in lora.changes if c.alpha is not None})),
+        matched=found.matched,
+        total=found.total,
+        unmatched=_bounded(found.unmatched),
+        misshapen=_bounded(found.misshapen),
+        duplicates=len(found.duplicates),
+        text_encoder=len(found.text_encoder),
+        trained_for=trained_for(lora),
+        trigger_words=trigger_words(lora),
+        has_thumbnail=thumbnail(lora) is not None,
+        verdict=_verdict(found),
+        usable=usable,
+        sentence=sentence,
+    )
+
+
+def _verdict(found: Match) -> Verdict:
+    if not found.matched or found.misshapen:
+        return Verdict.NOT
+    return Verdict.FITS if found.matched == found.total else Verdict.PARTLY
+
+
+def _forms(lora: LoraFile) -> tuple[str, ...]:
+    forms = {change.form.value for change in lora.changes}
+    if any(change.decomposed for change in lora.changes):
+        forms.add("DoRA")
+    return tuple(sorted(forms))
+
+
+def _bounded(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name[:MAX_NAME] for name in names[:MAX_NAMES])

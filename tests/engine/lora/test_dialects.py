@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.lora.apply import Adapter, apply
+from engine.lora.file import read_lora
+from engine.lora.match import match
+from tests.engine.lora.models import CONFIG, effective, ours, paint, transformer_of
+from tests.engine.lora.writer import CORPUS, Book
+
+BOUND = 1e-5
+
+
+def written(name, base, folder, dtype=None):
+    """An adapter of the corpus: the book, and its file."""
+    book = Book(base, seed=sum(map(ord, name)))
+    CORPUS[name][0](book)
+    return book, read_lora(book.save(folder / name / "adapter_model.safetensors", dtype))
+
+
+def difference(found, expected):
+    """Largest difference of any weight, relative to the largest number of that weight."""
+    assert found.keys() == expected.keys()
+    return max(
+        ((found[name] - weight).abs().max() / weight.abs().max()).item()
+        for name, weight in expected.items()
+    )
+
+
+def test_the_corpus_holds_every_dialect():
+    assert len(CORPUS) >= 20
+    assert len({dialect for _, dialect in CORPUS.values()}) == 10
+
+
+@pytest.mark.parametrize("weight", [1.0, -0.7])
+@pytest.mark.parametrize("name", CORPUS)
+def test_every_dialect_equals_merging_in_float64(name, weight, base, transformer, tmp_path):
+    book, lora = written(name, base, tmp_path)
+    applied = apply(transformer, [Adapter(lora, weight)])
+    assert lora.dialect == CORPUS[name][1]
+    assert applied.matches[0].matched == applied.matches[0].total > 0
+    assert difference(effective(transformer), ours(book.merged(weight))) <= BOUND
+
+
+@pytest.mark.parametrize("name", ["kohya", "comfy_native", "one_trainer_dora", "lycoris_lokr"])
+def test_a_picture_is_that_of_the_merged_model(name, base, transformer, tmp_path):
+    book, lora = written(name, base, tmp_path)
+    apply(transformer, [Adapter(lora, 0.3)])
+    found = paint(transformer, torch.float32).double()
+    expected = paint(transformer_of(book.merged(0.3), torch.float64), torch.float64)
+    assert (found - expected).norm() <= 1e-4 * expected.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_files_are_read_as_they_stand(dtype, base, transformer, tmp_path):
+    book, lora = written("kohya", base, tmp_path, dtype)
+    apply(transformer, [Adapter(lora)])
+    for name in book.deltas:
+        stem = f"lora_unet_{name.removesuffix('.weight').replace('.', '_')}"
+        up, down = (
+            book.tensors[f"{stem}.{role}.weight"].to(dtype).double()
+            for role in ("lora_up", "lora_down")
+        )
+        book.deltas[name] = 0.25 * up @ down
+    assert difference(effective(transformer), ours(book.merged())) <= BOUND
+
+
+def test_what_is_stated_twice_counts_once_and_acts_once(base, tmp_path):
+    _, lora = written("dotted_with_duplicates", base, tmp_path)
+    found = match(lora, CONFIG)
+    assert (found.matched, found.total) == (8, 8)
+    spelled = {name.replace("to_out.0", "out") for name in found.duplicates}
+    assert len(found.duplicates) == len(spelled) == 4
+    assert {name.rpartition(".")[2] for name in spelled} == {"qkv", "out"}
+
+
+def test_modules_of_a_text_encoder_are_counted_apart(base, transformer, tmp_path):
+    _, lora = written("with_text_encoder", base, tmp_path)
+    applied = apply(transformer, [Adapter(lora)])
+    assert len(applied.matches[0].text_encoder) == 3
+    assert "text encoder (3 modules)" in applied.notices[0]
