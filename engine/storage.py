@@ -60,17 +60,40 @@ def atomic_write(path: Path, data: bytes) -> None:
     try:
         _write_through(temporary, data)
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except (OSError, ValueError) as error:
-        raise DiskError(
-            f"Could not write {len(data):,} bytes for {path.name} to the folder {path.parent}: "
-            f"{_reason(error)}.",
-            _next_step(error),
-        ) from error
+        raise disk_error(path, error, len(data)) from error
     finally:
         # Where even this fails, the sweep at the next start removes the file.
         with suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
+
+
+def disk_error(path: Path, error: OSError | ValueError, size: int | None = None) -> DiskError:
+    """Return what to say when a file, or `size` bytes of it, could not be written."""
+    bytes_of_it = "" if size is None else f"{size:,} bytes for "
+    return DiskError(
+        f"Could not write {bytes_of_it}{path.name} to the folder {path.parent}: {_reason(error)}.",
+        _next_step(error),
+    )
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename outlast a power cut; Windows has no such call and needs none.
+
+    Raise `OSError` where the folder cannot be written to.
+    """
+    if os.name == "nt":
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
 
 
 def open_plain(path: Path) -> BinaryIO:
@@ -134,21 +157,6 @@ def _write_through(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename outlast a power cut; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC:
-            raise
 
 
 def _reason(error: OSError | ValueError) -> str:

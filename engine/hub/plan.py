@@ -1,0 +1,210 @@
+"""Says what a download will do before it does anything: files, bytes, places, space."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from engine.errors import BadRequest, DiskError, FileRejected, NotFound
+from engine.hub.hosts import choose_hosts
+from engine.hub.part import part_path
+from engine.hub.record import HASHES_NAME, RecordedFile, folder_for, read_record
+from engine.hub.reuse import Hashes, Way, default_homes, find, way_to
+from engine.hub.watch import Watch
+from engine.request import Precision
+from engine.variants import Download, SourceFile, Variant
+
+SPARE_BYTES: Final = 200_000_000
+"""Kept free on the disk: what else is written meanwhile must find room."""
+
+GB: Final = 1e9
+
+
+class Step(StrEnum):
+    """What happens to a file: it is here already, linked, copied or fetched."""
+
+    HERE = "here"
+    LINK = "link"
+    COPY = "copy"
+    FETCH = "fetch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFile:
+    """A file of a model and how it will come.
+
+    path: where it will lie. original: the file that is linked or copied. came: bytes of it that
+    an earlier run fetched.
+    """
+
+    source: SourceFile
+    path: Path
+    step: Step
+    original: Path | None = None
+    came: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadPlan:
+    """What a download will do. folder: of the model. free: bytes free on its disk."""
+
+    variant: str
+    title: str
+    licence: str
+    precision: Precision
+    folder: Path
+    endpoint: str
+    files: tuple[PlannedFile, ...]
+    free: int
+
+    def of(self, step: Step) -> tuple[PlannedFile, ...]:
+        """Return the files that come in one way."""
+        return tuple(file for file in self.files if file.step is step)
+
+    @property
+    def fetch_bytes(self) -> int:
+        """Bytes that will come over the network."""
+        return sum(max(0, file.source.size - file.came) for file in self.of(Step.FETCH))
+
+    @property
+    def reused_bytes(self) -> int:
+        """Bytes that are on this machine already and need not be fetched."""
+        return self.total_bytes - sum(file.source.size for file in self.of(Step.FETCH))
+
+    @property
+    def needed_bytes(self) -> int:
+        """Bytes that the disk must have free."""
+        copied = sum(file.source.size for file in self.of(Step.COPY))
+        needed = self.fetch_bytes + copied
+        return needed + SPARE_BYTES if needed else 0
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of the whole model."""
+        return sum(file.source.size for file in self.files)
+
+    def check_space(self) -> None:
+        """Raise `DiskError` if the disk has not enough room now."""
+        free = _free(self.folder)
+        if free < self.needed_bytes:
+            raise DiskError(
+                f"{self.title} needs {self.needed_bytes / GB:.1f} GB on the disk of {self.folder}, "
+                f"but {free / GB:.1f} GB are free.",
+                "Free some space, or choose another folder.",
+            )
+
+    def in_words(self) -> tuple[str, ...]:
+        """Return the plan as lines for the user."""
+        here = sum(file.source.size for file in self.of(Step.HERE))
+        lines = [
+            f"{self.title} in {self.precision}, licence {self.licence}, "
+            f"{self.total_bytes / GB:.2f} GB in {len(self.files)} files",
+            f"to    {self.folder} ({self.free / GB:.1f} GB free)",
+            f"fetch {self.fetch_bytes / GB:.2f} GB from {self.endpoint}",
+        ]
+        lines += [
+            f"{file.step:<5} {file.original} ({file.source.size / GB:.2f} GB)"
+            for file in self.files
+            if file.original is not None
+        ]
+        return (*lines, f"here  {here / GB:.2f} GB") if here else tuple(lines)
+
+
+def plan_download(
+    variant: Variant,
+    precision: Precision,
+    models: Path,
+    homes: Sequence[Path] | None = None,
+    *,
+    endpoint: str | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> DownloadPlan:
+    """Plan the download of a model; nothing is fetched and nothing is written but hashes.
+
+    precision: AUTO is the variant's first. models: folder of all downloaded models; the model gets
+    one of its own in it. homes: folders to look for files in, besides the usual ones.
+    Raise `NotFound` for weights nobody can fetch, `BadRequest`, `HostRefused` or `Cancelled`.
+    """
+    download = choose(variant, precision)
+    hosts = choose_hosts(endpoint)
+    folder = folder_for(variant, download.precision, models)
+    hashes, watch = Hashes(models / HASHES_NAME), Watch(cancelled)
+    recorded = _recorded(folder)
+    here = {f for f in download.files if _is_here(f, folder, recorded.get(f.to), hashes, watch)}
+    missing = [file for file in download.files if file not in here]
+    places = (*(homes or ()), models, *default_homes())
+    found = find(missing, dict.fromkeys(places), hashes, watch) if missing else {}
+    return DownloadPlan(
+        variant=variant.name,
+        title=variant.title,
+        licence=variant.licence,
+        precision=download.precision,
+        folder=folder,
+        endpoint=hosts.endpoint,
+        files=tuple(
+            _planned(file, folder, found.get(file), is_here=file in here) for file in download.files
+        ),
+        free=_free(folder),
+    )
+
+
+def choose(variant: Variant, precision: Precision) -> Download:
+    """Return the files of a variant in a precision; raise `NotFound` or `BadRequest`."""
+    if variant.unavailable is not None:
+        raise NotFound(variant.unavailable)
+    if not variant.downloads:
+        raise BadRequest(f"{variant.title} comes with the program: there is nothing to fetch.")
+    for download in variant.downloads:
+        if precision in {download.precision, Precision.AUTO}:
+            return download
+    offered = " or ".join(download.precision for download in variant.downloads)
+    raise BadRequest(
+        f"{variant.title} cannot be fetched in {precision}.",
+        f"Fetch it in {offered}; any precision is made from it when it is loaded.",
+    )
+
+
+def _planned(
+    source: SourceFile, folder: Path, original: Path | None, *, is_here: bool
+) -> PlannedFile:
+    path = folder / source.to
+    if is_here:
+        return PlannedFile(source=source, path=path, step=Step.HERE)
+    if original is not None:
+        step = Step.LINK if way_to(original, folder) is Way.LINK else Step.COPY
+        return PlannedFile(source=source, path=path, step=step, original=original)
+    part = part_path(path, source.sha256) if source.sha256 else None
+    came = part.stat().st_size if part is not None and part.is_file() else 0
+    return PlannedFile(source=source, path=path, step=Step.FETCH, came=min(came, source.size))
+
+
+def _is_here(
+    source: SourceFile, folder: Path, recorded: RecordedFile | None, hashes: Hashes, watch: Watch
+) -> bool:
+    """Whether a file lies in its place with the right bytes."""
+    path = folder / source.to
+    sha256 = source.sha256 or (recorded.sha256 if recorded else None)
+    if sha256 is None or not path.is_file():
+        return False
+    if source.sha256 is not None and path.stat().st_size != source.size:
+        return False
+    return hashes.sha256(path, watch) == sha256
+
+
+def _recorded(folder: Path) -> dict[str, RecordedFile]:
+    try:
+        return {file.to: file for file in read_record(folder).files}
+    except (NotFound, FileRejected):
+        return {}
+
+
+def _free(folder: Path) -> int:
+    """Return the bytes free on the disk of a folder that may not be there yet."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return shutil.disk_usage(place).free

@@ -1,0 +1,223 @@
+"""Finds files that are on this machine already, by size and then by hash, and links them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from engine import strict_json
+from engine.errors import DiskError, FileRejected, NotFound
+from engine.hub.watch import Watch
+from engine.storage import (
+    atomic_write,
+    disk_error,
+    make_folder,
+    open_plain,
+    project_root,
+    read_bounded,
+)
+from engine.variants import SourceFile
+
+SMALLEST: Final = 1_000_000
+"""Smaller files are fetched: looking for them takes longer than that."""
+
+READ_BYTES: Final = 1 << 20
+MAX_ENTRIES: Final = 200_000
+MAX_DEPTH: Final = 8
+MAX_CACHE_BYTES: Final = 4_000_000
+MAX_CACHED: Final = 10_000
+
+_APPLICATIONS: Final = (
+    "ComfyUI/models",
+    "ComfyUI_windows_portable/ComfyUI/models",
+    "stable-diffusion-webui/models",
+    "stable-diffusion-webui-forge/models",
+    "sd-webui-forge-neo/models",
+)
+
+
+class Way(StrEnum):
+    """How a file on this machine comes into a model folder."""
+
+    LINK = "link"
+    COPY = "copy"
+
+
+class Hashes:
+    """Remembers the SHA-256 of files by place, size and time of change; safe between threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the file to remember in; nothing is read before it is needed."""
+        self._path = path
+        self._lock = threading.Lock()
+
+    def known(self, file: Path) -> str | None:
+        """Return the sum of a file if it has not changed since it was read."""
+        try:
+            entry = self._read().get(str(file))
+            size, changed = _stamp(file)
+        except OSError:
+            return None
+        match entry:
+            case [int(s), int(c), str(sha256)] if (s, c) == (size, changed):
+                return sha256
+        return None
+
+    def sha256(self, file: Path, watch: Watch) -> str:
+        """Return the sum of a file, reading it only if it changed; raise `FileRejected`."""
+        return self.known(file) or self.read(file, watch)
+
+    def read(self, file: Path, watch: Watch) -> str:
+        """Return the sum of a file, reading it in any case; raise `FileRejected`."""
+        found = sha256_of(file, watch)
+        self.remember(file, found)
+        return found
+
+    def remember(self, file: Path, sha256: str) -> None:
+        """Take down the sum of a file that was just read or written."""
+        with self._lock, suppress(OSError, DiskError):
+            # Without its memory the program hashes again; that is slow, not wrong.
+            entries = {**self._read(), str(file): [*_stamp(file), sha256]}
+            kept = dict(list(entries.items())[-MAX_CACHED:])
+            make_folder(self._path.parent)
+            atomic_write(self._path, json.dumps(kept).encode())
+
+    def _read(self) -> dict[str, object]:
+        try:
+            data = read_bounded(self._path, MAX_CACHE_BYTES)
+            found = strict_json.parse(data, "The list of hashes", max_bytes=MAX_CACHE_BYTES)
+        except (NotFound, FileRejected):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def sha256_of(file: Path, watch: Watch) -> str:
+    """Return the SHA-256 of a file in hex; raise `FileRejected`, `NotFound` or `Cancelled`."""
+    digest = hashlib.sha256()
+    try:
+        with open_plain(file) as stream:
+            while data := stream.read(READ_BYTES):
+                watch.check()
+                digest.update(data)
+    except OSError as error:
+        raise FileRejected(f"{file} cannot be read: {error.strerror}.") from error
+    return digest.hexdigest()
+
+
+def default_homes(environment: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """Return the folders of this machine where other programs usually keep such files."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = project_root().parent
+    cache = Path(environment.get("XDG_CACHE_HOME") or home / ".cache")
+    hub = Path(environment.get("HF_HOME") or cache / "huggingface") / "hub"
+    places = [Path(environment.get("HF_HUB_CACHE") or hub)]
+    parents = dict.fromkeys((project_root().parent, home, home / "Documents"))
+    places += [parent / name for parent in parents for name in _APPLICATIONS]
+    return tuple(place for place in dict.fromkeys(places) if _is_folder(place))
+
+
+def find(
+    files: Iterable[SourceFile], homes: Iterable[Path], hashes: Hashes, watch: Watch
+) -> dict[SourceFile, Path]:
+    """Return, for each file whose hash is known, a file on this machine with the same bytes."""
+    by_size: dict[int, dict[str, SourceFile]] = {}
+    for file in files:
+        if file.sha256 is not None and file.size >= SMALLEST:
+            by_size.setdefault(file.size, {})[file.sha256] = file
+    found: dict[SourceFile, Path] = {}
+    for path, size in _plain_files(homes, watch):
+        wanted = by_size.get(size)
+        if not wanted:
+            continue
+        # A file that vanishes or is closed to us is not there.
+        with suppress(FileRejected, NotFound):
+            real = path.resolve()
+            source = wanted.get(hashes.sha256(real, watch))
+            if source is not None:
+                found.setdefault(source, real)
+    return found
+
+
+def way_to(source: Path, folder: Path) -> Way:
+    """Return whether a file can be linked into a folder or would have to be copied."""
+    if os.name != "nt":
+        return Way.LINK
+    while not folder.exists():
+        folder = folder.parent
+    return Way.LINK if source.stat().st_dev == folder.stat().st_dev else Way.COPY
+
+
+def bring(source: Path, final: Path) -> Way:
+    """Put a file into its place as a second name of the same bytes, else as a copy.
+
+    Raise `DiskError`. What lay in the place is replaced.
+    """
+    source = source.resolve()
+    temporary = final.with_name(f"{final.name}.link")
+    make_folder(final.parent)
+    try:
+        temporary.unlink(missing_ok=True)
+        way = _link(source, temporary)
+        temporary.replace(final)
+    except OSError as error:
+        raise disk_error(final, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return way
+
+
+def _link(source: Path, place: Path) -> Way:
+    with suppress(OSError):
+        place.hardlink_to(source)
+        return Way.LINK
+    with suppress(OSError):
+        place.symlink_to(source)
+        return Way.LINK
+    shutil.copyfile(source, place)
+    return Way.COPY
+
+
+def _plain_files(homes: Iterable[Path], watch: Watch) -> Iterator[tuple[Path, int]]:
+    """Yield the files below some folders with their sizes, as many as can be looked at soon."""
+    seen = 0
+    for folder, names in _folders(homes):
+        watch.check()
+        seen += len(names) + 1
+        if seen > MAX_ENTRIES:
+            return
+        for name in names:
+            path = folder / name
+            # A link that leads nowhere, or a file that is just being removed.
+            with suppress(OSError):
+                yield path, path.stat().st_size
+
+
+def _folders(homes: Iterable[Path]) -> Iterator[tuple[Path, list[str]]]:
+    for home in homes:
+        for folder, folders, names in os.walk(home):
+            if len(Path(folder).parts) - len(home.parts) >= MAX_DEPTH:
+                folders.clear()
+            yield Path(folder), names
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
