@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engine.errors import BadRequest, Cancelled, FileRejected
+from engine.lora.apply import Adapter, apply, remove
+from engine.lora.file import read_lora
+from tests.engine.lora.models import effective, modules, ours, paint
+from tests.engine.lora.writer import CORPUS, USUAL, Book
+
+
+@pytest.fixture(scope="module")
+def shelf(base, tmp_path_factory):
+    """Books and files of the whole corpus."""
+    folder = tmp_path_factory.mktemp("shelf")
+    found = {}
+    for seed, (name, (write, _)) in enumerate(CORPUS.items()):
+        book = Book(base, seed)
+        write(book)
+        found[name] = (book, read_lora(book.save(folder / name / f"{name}.safetensors")))
+    return found
+
+
+def bits(model: nn.Module) -> dict[str, Tensor]:
+    return {name: weight.clone() for name, weight in model.state_dict().items()}
+
+
+def test_a_hundred_stacks_leave_the_model_bit_for_bit(transformer, shelf):
+    chance = random.Random(7)
+    before, objects, picture = (
+        bits(transformer),
+        modules(transformer),
+        paint(transformer, torch.float32),
+    )
+    for turn in range(100):
+        stack = chance.sample(sorted(shelf), chance.randint(1, 4))
+        adapters = [Adapter(shelf[name][1], chance.uniform(-2, 2)) for name in stack]
+        apply(transformer, adapters)
+        assert modules(transformer) != objects
+        remove(transformer)
+        assert modules(transformer) == objects
+        after = bits(transformer)
+        assert all(torch.equal(after[name], weight) for name, weight in before.items())
+        if turn % 20 == 0:
+            assert torch.equal(paint(transformer, torch.float32), picture)
+    assert torch.equal(paint(transformer, torch.float32), picture)
+
+
+def test_a_stack_is_the_sum_of_its_adapters(transformer, shelf, base):
+    names = ("kohya", "one_trainer_dora", "one_trainer_dora_by_row", "lycoris_lokr", "comfy_native")
+    weights = (1.5, -0.6, 0.8, 1.0, -2.0)
+    apply(transformer, [Adapter(shelf[n][1], w) for n, w in zip(names, weights, strict=True)])
+    merged = dict(base)
+    for name, weight in zip(names, weights, strict=True):
+        for changed, delta in shelf[name][0].deltas.items():
+            merged[changed] = merged[changed] + weight * delta
+    expected, found = ours(merged), effective(transformer)
+    for name, weight in expected.items():
+        assert (found[name] - weight).abs().max() <= 1e-5 * weight.abs().max(), name
+
+
+def test_the_order_of_adapters_does_not_matter(transformer, shelf):
+    adapters = [Adapter(shelf[n][1], 0.4) for n in ("kohya", "peft_dora", "loha", "comfy_native")]
+    apply(transformer, adapters)
+    forward = effective(transformer)
+    apply(transformer, adapters[::-1])
+    for name, weight in effective(transformer).items():
+        assert torch.allclose(weight, forward[name], rtol=0, atol=1e-5), name
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_weights_change_without_reading_the_file_again(name, transformer, shelf, monkeypatch):
+    _, lora = shelf[name]
+    apply(transformer, [Adapter(lora, 2.0)])
+    fresh = effective(transformer)
+    apply(transformer, [Adapter(lora, -1.0)])
+    monkeypatch.setattr("engine.lora.apply.open_tensors", None)
+    apply(transformer, [Adapter(lora, 2.0)])
+    again = effective(transformer)
+    assert all(torch.equal(again[name], weight) for name, weight in fresh.items())
+
+
+def test_a_weight_of_zero_is_no_adapter(transformer, shelf):
+    objects = modules(transformer)
+    applied = apply(transformer, [Adapter(shelf["differences_of_vectors"][1], 0.0)])
+    assert modules(transformer) == objects
+    assert applied.captions == ""
+    assert applied.matches[0].matched == 6
+
+
+def test_an_empty_stack_removes_what_was_there(transformer, shelf):
+    objects = modules(transformer)
+    apply(transformer, [Adapter(shelf["kohya"][1])])
+    apply(transformer, [])
+    assert modules(transformer) == objects
+
+
+def test_another_stack_replaces_the_one_before(transformer, shelf):
+    apply(transformer, [Adapter(shelf["loha"][1])])
+    alone = effective(transformer)
+    apply(transformer, [Adapter(shelf["kohya"][1]), Adapter(shelf["comfy_native"][1], 0.5)])
+    apply(transformer, [Adapter(shelf["loha"][1])])
+    assert all(torch.equal(effective(transformer)[name], w) for name, w in alone.items())
+
+
+def test_an_adapter_that_does_not_fit_leaves_none_applied(transformer, shelf, base, tmp_path):
+    objects = modules(transformer)
+    book = Book(base)
+    book.tensors = {"blocks.0.cross_attn.q.lora_A.weight": torch.ones(2, 4),
+                    "blocks.0.cross_attn.q.lora_B.weight": torch.ones(4, 2)}  # fmt: skip
+    wan = read_lora(book.save(tmp_path / "wan.safetensors"))
+    apply(transformer, [Adapter(shelf["kohya"][1])])
+    with pytest.raises(FileRejected, match="was made for Wan"):
+        apply(transformer, [Adapter(shelf["kohya"][1]), Adapter(wan)])
+    assert modules(transformer) == objects
+
+
+def test_a_cancel_while_reading_leaves_none_applied(transformer, shelf):
+    objects, calls = modules(transformer), iter([None] * 5)
+
+    def check() -> None:
+        if next(calls, "stop") == "stop":
+            raise Cancelled("The job was cancelled.")
+
+    with pytest.raises(Cancelled):
+        apply(transformer, [Adapter(shelf["kohya"][1])], check)
+    assert modules(transformer) == objects
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["kohya", "peft_dora", "lycoris_lokr", "loha", "comfy_native"])
+def test_numbers_that_are_not_finite_are_refused(name, value, transformer, base, tmp_path):
+    book, objects = Book(base), modules(transformer)
+    CORPUS[name][0](book)
+    last = next(reversed(book.tensors.values()))
+    for tensor in (last,) if last.ndim else [t for t in book.tensors.values() if t.ndim][-1:]:
+        tensor[(0,) * tensor.ndim] = value
+    lora = read_lora(book.save(tmp_path / "broken.safetensors"))
+    with pytest.raises(FileRejected, match="not finite"):
+        apply(transformer, [Adapter(lora)])
+    assert modules(transformer) == objects
+
+
+def test_a_number_too_large_for_half_precision_is_refused(transformer, base, tmp_path):
+    book = Book(base)
+    CORPUS["diffsynth"][0](book)
+    book.tensors[f"{USUAL[0]}.lora_A.default.weight"][0, 0] = 1e6
+    lora = read_lora(book.save(tmp_path / "large.safetensors"))
+    apply(transformer, [Adapter(lora)])
+    with pytest.raises(FileRejected, match="not finite in float16"):
+        apply(transformer.half(), [Adapter(replace(lora, strange=()), 1.0), Adapter(lora)])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["kohya", "peft_dora", "one_trainer_dora", "lokr_fused", "loha"])
+def test_a_model_of_half_precision_keeps_its_type(name, dtype, transformer, shelf):
+    model, (book, lora) = transformer.to(dtype), shelf[name]
+    apply(model, [Adapter(lora, 0.5)])
+    branch = model.get_submodule("layers.0.attention.qkv")
+    x = torch.randn(1, 9, 64, dtype=dtype)
+    found, plain = branch(x), branch.base(x)
+    assert found.dtype == dtype
+    change = ours({n: book.deltas.get(n, torch.zeros_like(w)) for n, w in book.base.items()})
+    expected = plain.double() + 0.5 * x.double() @ change["layers.0.attention.qkv.weight"].T
+    assert (found.double() - expected).norm() <= 0.02 * expected.norm()
+
+
+def test_changed_captions_are_told_apart(transformer, shelf):
+    plain = apply(transformer, [Adapter(shelf["kohya_fused"][1])]).captions
+    first = apply(transformer, [Adapter(shelf["kohya"][1], 0.5)]).captions
+    louder = apply(transformer, [Adapter(shelf["kohya"][1], 0.6)]).captions
+    tokens = apply(transformer, [Adapter(shelf["differences_of_vectors"][1])]).captions
+    assert plain == ""
+    assert len({plain, first, louder, tokens}) == 4
+
+
+def test_a_weight_that_is_no_number_is_refused(shelf):
+    with pytest.raises(BadRequest, match="nan"):
+        Adapter(shelf["kohya"][1], float("nan"))
+
+
+class Int8Stand(nn.Module):
+    """A linear layer of int8 rows with scales, as the quantised layers of the engine are."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        scales = linear.weight.abs().amax(1) / 127
+        self.register_buffer("weight", (linear.weight / scales[:, None]).round().to(torch.int8))
+        self.register_buffer("scales", scales)
+        self.bias = linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x @ (self.weight.float() * self.scales[:, None]).T
+        return y if self.bias is None else y + self.bias
+
+
+INT8 = ("attention.qkv", "attention.out", "feed_forward.w13", "feed_forward.w2", "modulation")
+
+
+@pytest.mark.parametrize("name", [*CORPUS])
+def test_int8_layers_are_adapted_all_the_same(name, transformer, shelf, base):
+    rounded = dict(ours(base))
+    for index in range(2):
+        for place in INT8:
+            path = f"layers.{index}.{place}"
+            stand = Int8Stand(transformer.get_submodule(path))
+            rounded[f"{path}.weight"] = (stand.weight * stand.scales[:, None]).double()
+            transformer.set_submodule(path, stand)
+    objects, (book, lora) = modules(transformer), shelf[name]
+    apply(transformer, [Adapter(lora, 0.9)])
+    rewritten = Book(theirs(rounded, base), book.seed)
+    CORPUS[name][0](rewritten)
+    expected, found = ours(rewritten.merged(0.9)), effective(transformer)
+    for place, weight in expected.items():
+        assert (found[place] - weight).abs().max() <= 1e-5 * weight.abs().max(), place
+    remove(transformer)
+    assert modules(transformer) == objects
+
+
+def theirs(mine: dict[str, Tensor], base: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our weights by diffusers' names, in the order of `base`."""
+    numbered = {name: torch.full_like(w, i) for i, (name, w) in enumerate(base.items())}
+    marks, names = ours(numbered), list(base)
+    found = {}
+    for name, weight in mine.items():
+        for number in marks[name].unique():
+            found[names[int(number)]] = weight[marks[name] == number].reshape(
+                base[names[int(number)]].shape
+            )
+    return {name: found[name] for name in base}
