@@ -14,7 +14,7 @@ from engine.checkpoints.recognise import recognise
 from engine.errors import FileRejected
 from engine.lora.alpha import Stated, finite, read_scalar, stated_alpha
 from engine.lora.forms import Form, Malformed, Measure, Shape, measure
-from engine.lora.names import dialect_of, parse
+from engine.lora.names import dialect_of, module_of, parse
 
 MATRIX_TYPES: Final = FLOATS | {"F8_E4M3", "F8_E5M2"}
 """Number types that the tensors of an adapter come in."""
@@ -73,9 +73,9 @@ class LoraFile:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The tensors of one module, by role."""
+    """The tensors of one module, by role. stem: what their names begin with."""
 
-    module: str
+    stem: str
     tensors: Mapping[str, str]
     shapes: Mapping[str, Shape]
 
@@ -90,9 +90,9 @@ def read_lora(path: Path) -> LoraFile:
         if key is None:
             strange.append(name)
         elif key.text_encoder:
-            text_encoder[key.module] = None
+            text_encoder[key.stem] = None
         else:
-            _add(groups.setdefault(key.module, {}), key.role, name, header)
+            _add(groups.setdefault(key.stem, {}), key.role, name, header)
     if not groups and not text_encoder:
         raise FileRejected(
             f"{label(path)} is {recognise(header.tensors).what}, not a LoRA.",
@@ -116,7 +116,7 @@ def _add(tensors: dict[str, str], role: str, name: str, header: Header) -> None:
     tensors[role] = name
 
 
-def _group(header: Header, module: str, tensors: Mapping[str, str]) -> _Group:
+def _group(header: Header, stem: str, tensors: Mapping[str, str]) -> _Group:
     for role, name in tensors.items():
         dtype = header.tensors[name].dtype
         if role != "alpha" and dtype not in MATRIX_TYPES:
@@ -125,7 +125,7 @@ def _group(header: Header, module: str, tensors: Mapping[str, str]) -> _Group:
                 "Use a bf16 version of it.",
             )
     shapes = {role: header.tensors[name].shape for role, name in tensors.items()}
-    return _Group(module, tensors, shapes)
+    return _Group(stem, tensors, shapes)
 
 
 def _changes(groups: list[_Group], header: Header) -> tuple[Change, ...]:
@@ -136,13 +136,17 @@ def _changes(groups: list[_Group], header: Header) -> tuple[Change, ...]:
     changes = []
     for group, found in measured:
         if found is not None:
-            changes.append(_change(group, found, alphas.get(group.module), stated))
+            changes.append(_change(group, found, alphas.get(group.stem), stated))
         if "diff_b" in group.tensors:
             tensors = {"diff": group.tensors["diff_b"]}
             shape = group.shapes["diff_b"]
             changes.append(
                 Change(
-                    module=group.module, form=Form.DIFF, shape=shape, tensors=tensors, of_bias=True
+                    module=module_of(group.stem),
+                    form=Form.DIFF,
+                    shape=shape,
+                    tensors=tensors,
+                    of_bias=True,
                 )
             )
     return tuple(changes)
@@ -152,20 +156,16 @@ def _measured(group: _Group, header: Header) -> Measure | None:
     try:
         found = measure(group.shapes)
     except Malformed as error:
-        raise FileRejected(
-            f"{label(header.path)}: {group.module!r:.120} {error}.", _AGAIN
-        ) from None
+        raise FileRejected(f"{label(header.path)}: {group.stem!r:.120} {error}.", _AGAIN) from None
     if found is None and "diff_b" not in group.tensors:
         present = ", ".join(sorted(group.tensors))
-        raise FileRejected(
-            f"{label(header.path)}: {group.module!r:.120} has only {present}.", _AGAIN
-        )
+        raise FileRejected(f"{label(header.path)}: {group.stem!r:.120} has only {present}.", _AGAIN)
     return found
 
 
 def _alphas(groups: list[_Group], header: Header) -> dict[str, float]:
     """Read alpha of every module that has one among its tensors."""
-    names = {g.module: g.tensors["alpha"] for g in groups if "alpha" in g.tensors}
+    names = {g.stem: g.tensors["alpha"] for g in groups if "alpha" in g.tensors}
     if not names:
         return {}
     with opened(header.path) as file:
@@ -173,18 +173,18 @@ def _alphas(groups: list[_Group], header: Header) -> dict[str, float]:
             raise FileRejected(
                 f"{label(header.path)} was changed while it was being read.", "Try again."
             )
-        numbers = {m: read_scalar(file, header.tensors[name]) for m, name in names.items()}
-    return {module: finite(value, header, names[module]) for module, value in numbers.items()}
+        numbers = {s: read_scalar(file, header.tensors[name]) for s, name in names.items()}
+    return {stem: finite(value, header, names[stem]) for stem, value in numbers.items()}
 
 
 def _change(group: _Group, found: Measure, own: float | None, stated: Stated) -> Change:
-    alpha = None
+    alpha, module = None, module_of(group.stem)
     if found.rank:
-        alpha = stated.of(group.module) if own is None else own
+        alpha = stated.of(module) if own is None else own
     stabilised = own is None and stated.rank_stabilised
     divisor = math.sqrt(found.rank) if stabilised else found.rank
     return Change(
-        module=group.module,
+        module=module,
         form=found.form,
         shape=found.shape,
         tensors={role: name for role, name in group.tensors.items() if role not in _BESIDE},

@@ -104,6 +104,9 @@ def require(found: Match, *, partial: bool = False) -> tuple[str, ...]:
             f"{name} also changes the text encoder ({len(found.text_encoder)} modules); that part "
             "is not applied."
         )
+    if found.duplicates:
+        count = len(found.duplicates)
+        notices.append(f"{name}: {count} modules are stated twice; each is applied once.")
     silent = sum(fit.change.scale == 0 for fit in found.fits)
     if silent:
         notices.append(f"{name}: {silent} of its changes have alpha 0 and no effect.")

@@ -46,8 +46,9 @@ _DIALECTS: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One tensor of an adapter: its module, without what stands in front, and its role there."""
+    """One tensor of an adapter: its module, with and without wrappers in front, and its role."""
 
+    stem: str
     module: str
     role: str
     text_encoder: bool
@@ -59,7 +60,7 @@ def parse(name: str) -> Key | None:
     if role is None:
         return None
     text_encoder = _TEXT_ENCODER.match(stem) is not None
-    return Key(stem if text_encoder else module_of(stem), role, text_encoder)
+    return Key(stem, module_of(stem), role, text_encoder)
 
 
 def module_of(stem: str) -> str:

@@ -5,7 +5,7 @@ import torch
 
 from engine.lora.apply import Adapter, apply
 from engine.lora.file import read_lora
-from engine.lora.match import match
+from engine.lora.match import match, require
 from tests.engine.lora.models import CONFIG, effective, ours, paint, transformer_of
 from tests.engine.lora.writer import CORPUS, Book
 
@@ -73,6 +73,20 @@ def test_what_is_stated_twice_counts_once_and_acts_once(base, tmp_path):
     spelled = {name.replace("to_out.0", "out") for name in found.duplicates}
     assert len(found.duplicates) == len(spelled) == 4
     assert {name.rpartition(".")[2] for name in spelled} == {"qkv", "out"}
+    assert "4 modules are stated twice" in require(found)[0]
+
+
+@pytest.mark.parametrize("also", ["ai_toolkit", "one_trainer", "kohya_alpha_in_metadata"])
+def test_one_adapter_in_two_dialects_counts_once_and_acts_once(also, base, transformer, tmp_path):
+    book, lora = written("diffsynth", base, tmp_path)
+    both, _ = written(also, base, tmp_path)
+    book.tensors |= both.tensors
+    lora = read_lora(book.save(tmp_path / "both.safetensors"))
+    found = match(lora, CONFIG)
+    assert (found.matched, found.total, len(found.duplicates)) == (11, 11, 11)
+    apply(transformer, [Adapter(lora)])
+    one_of = [difference(effective(transformer), ours(b.merged())) for b in (book, both)]
+    assert min(one_of) <= BOUND < max(one_of)
 
 
 def test_modules_of_a_text_encoder_are_counted_apart(base, transformer, tmp_path):
