@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.errors import FileRejected
 from engine.hub.hosts import choose_hosts
 from engine.hub.plan import DownloadPlan, PlannedFile, Step
 from engine.hub.record import HASHES_NAME, Record, RecordedFile, write_record
@@ -83,16 +84,24 @@ def _bring(file: PlannedFile, line: Line | None, hashes: Hashes, watch: Watch) -
 def _get(file: PlannedFile, line: Line | None, hashes: Hashes, watch: Watch) -> str:
     """Bring a file and return its SHA-256."""
     if file.step is not Step.FETCH or line is None:
-        sha256 = hashes.sha256(file.original or file.path, watch)
-        if file.original is not None:
-            bring(file.original, file.path)
-        return sha256
+        return _reuse(file, hashes, watch)
     from engine.hub.fetch import fetch, look_up
 
     wanted = look_up(file.source, line)
     if wanted.sha256 is not None and _lies_there(file, wanted.sha256, hashes, watch):
         return wanted.sha256
     return fetch(wanted, file.path, line)
+
+
+def _reuse(file: PlannedFile, hashes: Hashes, watch: Watch) -> str:
+    """Link or copy a file of this machine, if it still is what it was when it was planned."""
+    original = file.original or file.path
+    sha256 = hashes.sha256(original, watch)
+    if file.source.sha256 not in {None, sha256}:
+        raise FileRejected(f"{original} has changed meanwhile.", "Start the download again.")
+    if file.original is not None:
+        bring(original, file.path)
+    return sha256
 
 
 def _lies_there(file: PlannedFile, sha256: str, hashes: Hashes, watch: Watch) -> bool:

@@ -117,7 +117,7 @@ def _reply(response: httpcore2.Response, url: str, *, is_hub: bool) -> Reply:
 @contextmanager
 def _as_network_errors(url: str) -> Iterator[None]:
     """Say in our own words what went wrong on the line."""
-    server = url.split("/")[2]
+    server = url.partition("://")[2].partition("/")[0]
     try:
         yield
     except httpcore2.TimeoutException as error:
