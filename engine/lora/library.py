@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
 
 from engine.errors import BadRequest, NotFound
@@ -51,7 +51,8 @@ def find_lora(name: str, folder: Path) -> Path:
     where there is none.
     """
     wanted = PurePosixPath(name.replace("\\", "/"))
-    if wanted.is_absolute() or ".." in wanted.parts or ":" in name or "\0" in name:
+    outside = wanted.is_absolute() or ".." in wanted.parts or PureWindowsPath(name).drive
+    if outside or "\0" in name:
         raise BadRequest(
             f"The LoRA {name!r:.80} is no name inside {folder}.", "Give a name of that folder."
         )
