@@ -156,7 +156,7 @@ def _texts(header: Header) -> Iterator[tuple[str, bytes]]:
             raise FileRejected(f"{label(header.path)} was changed meanwhile.", "Try again.")
         for name in names:
             entry = header.tensors[name]
-            if entry.dtype != "U8" or entry.end - entry.start > _MAX_OPTIONS_BYTES:
+            if entry.end - entry.start > _MAX_OPTIONS_BYTES:
                 raise FileRejected(f"{label(header.path)}: {name!r} holds no short text.")
             file.seek(entry.start)
             yield name, file.read(entry.end - entry.start)

@@ -95,6 +95,25 @@ def test_values_that_are_no_matrix_of_the_right_type_are_refused(tmp_path, name)
     assert "'a.weight'" in refusal_of(written, tmp_path)
 
 
+@pytest.mark.parametrize(("name", "width"), [("nvfp4", 20), ("nvfp4 low first", 20), ("mxfp8", 48)])
+def test_rows_that_are_no_whole_blocks_are_refused(tmp_path, name, width):
+    written = written_by(name)
+    written.tensors["a.weight"].numbers = np.zeros((128, width), np.uint8)
+    scales = written.tensors["a.weight_scale"]
+    scales.numbers = np.zeros((128, 4), np.uint8)
+    assert "'a.weight'" in refusal_of(written, tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["weight_scale_2", "alpha"])
+@pytest.mark.parametrize("scale", [None, f32([1.0, 1.0]), Tensor("I32", np.ones((), np.int32))])
+def test_a_scale_of_the_whole_that_is_not_one_number_is_refused(tmp_path, ending, scale):
+    written = written_by("nvfp4" if ending == "weight_scale_2" else "nvfp4 low first")
+    written.tensors[f"a.{ending}"] = scale
+    if scale is None:
+        del written.tensors[f"a.{ending}"]
+    assert f"'a.{ending}'" in refusal_of(written, tmp_path)
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_numbers_that_are_none_are_refused_wherever_they_stand(tmp_path, name):
     tried = 0
@@ -133,6 +152,7 @@ def described(tmp_path, name="int8 [N, 1]", **changes):
         {"format": "int8_blockwise", "group_size": -64},
         {"format": "int8_blockwise", "group_size": 2**60},
         {"format": "int8_blockwise", "group_size": 64.0},
+        {"format": "int8_blockwise", "convrot": True, "convrot_groupsize": 16, "group_size": 64},
         {"format": None},
         {"format": ["int8_tensorwise"]},
         {"convrot": "yes"},
@@ -172,11 +192,12 @@ def test_options_that_are_no_object_naming_a_format_are_refused(tmp_path, text):
     assert "'a.comfy_quant'" in refusal(path)
 
 
-@pytest.mark.parametrize("odd", [f32([1.0]), Tensor("U8", np.full(5000, 32, np.uint8))], ids=str)
-def test_options_that_are_no_short_text_are_refused(tmp_path, odd):
+def test_options_that_are_no_short_text_are_refused(tmp_path):
     written = written_by("int8 []")
-    written.tensors["a.comfy_quant"] = odd
-    assert "'a.comfy_quant'" in refusal(save(tmp_path / "file.safetensors", written.tensors))
+    text = b'{"format": "int8_tensorwise"}' + 5000 * b" "
+    written.tensors["a.comfy_quant"] = Tensor("U8", np.frombuffer(text, np.uint8))
+    message = refusal(save(tmp_path / "file.safetensors", written.tensors))
+    assert "'a.comfy_quant' holds no short text" in message
 
 
 @pytest.mark.parametrize(
