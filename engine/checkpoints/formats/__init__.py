@@ -7,7 +7,16 @@ from dataclasses import replace
 from typing import Final
 
 from engine.checkpoints.files import label
-from engine.checkpoints.formats import blocks, comfy, fp8, gguf, quanto, scaled_fp8, squares
+from engine.checkpoints.formats import (
+    blocks,
+    comfy,
+    fp8,
+    gguf,
+    nunchaku,
+    quanto,
+    scaled_fp8,
+    squares,
+)
 from engine.checkpoints.formats.door import PLAIN, Format, Stored
 from engine.checkpoints.header import FLOATS, Header
 from engine.errors import FileRejected
@@ -18,6 +27,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     scaled_fp8.claim,
     blocks.claim,
     squares.claim,
+    nunchaku.claim,
     fp8.claim,
     gguf.claim,
 )

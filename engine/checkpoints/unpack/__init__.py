@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.checkpoints.formats.blocks import MXFP8, NVFP4
 from engine.checkpoints.formats.door import PLAIN, Stored
-from engine.checkpoints.unpack import blocks, gguf, rows
+from engine.checkpoints.unpack import blocks, gguf, nunchaku, rows
 from engine.checkpoints.unpack.door import Packing, Raw, finite, plain
 
 PACKINGS: Final[Mapping[str, Packing]] = MappingProxyType(
@@ -23,6 +23,8 @@ PACKINGS: Final[Mapping[str, Packing]] = MappingProxyType(
         NVFP4: blocks.nvfp4,
         MXFP8: blocks.mxfp8,
         "gguf": gguf.unpack,
+        "nunchaku": nunchaku.unpack,
+        "row block": nunchaku.row_block,
     }
 )
 """Every packing, by the name that `Stored.packing` gives it."""
