@@ -18,7 +18,6 @@ from engine.checkpoints.checkpoint import Part, Parts
 from engine.checkpoints.files import label
 from engine.checkpoints.look import Found, candidates, look
 from engine.checkpoints.recognise import Role
-from engine.checkpoints.tokenizer import MAX_BYTES
 from engine.errors import NotFound, UserError
 from engine.model.config import LATENT_CHANNELS
 from engine.storage import read_bounded
@@ -146,7 +145,7 @@ def _fitting(tokenizers: Iterable[Path], encoder: Part) -> Path | None:
     known = _rows_and_columns(encoder, "embed_tokens.weight")[0]
     for path in tokenizers:
         try:
-            ids = _TOKEN_ID.findall(read_bounded(path, MAX_BYTES))
+            ids = _TOKEN_ID.findall(read_bounded(path, layout.MAX_TOKENIZER_BYTES))
         except UserError:
             continue
         # Encoders have some spare rows; one with twice as many belongs to another tokenizer.

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from engine.checkpoints.checkpoint import Part
+from engine.checkpoints.files import read_object
+from engine.checkpoints.layout import RECORD_FILE
 from engine.checkpoints.memory import remembered
+from engine.errors import UserError
 from engine.variants import VARIANTS, Variant, by_name
 
 VARIANT_KEY: Final = "variant"
@@ -19,6 +22,7 @@ UNDISTILLED_SHIFT: Final = 5.0
 """Schedules shifted at least this far belong to the base model; the shapes are those of Turbo."""
 
 ASSUMED: Final = "turbo"
+OMNI: Final = "omni-base"
 
 _TITLES: Final = ("modelspec.architecture", "modelspec.title", "model_class", "general.name")
 """Where the metadata of other programs' files may say what they are."""
@@ -65,12 +69,23 @@ def named_variant(text: str) -> str | None:
     return next((variant for word, variant in _WORDS if word.search(text.lower())), None)
 
 
+def _downloaded_as(path: Path) -> str | None:
+    """Return the variant that a download left word of; a damaged note says nothing."""
+    record = path / RECORD_FILE
+    try:
+        found = read_object(record).get("variant") if record.is_file() else None
+    except UserError:
+        return None
+    return found if isinstance(found, str) else None
+
+
 def _hints(
     transformer: Part, path: Path, shift: float | None, data: Path | None
 ) -> Iterator[str | None]:
     """Yield what the metadata, schedule, name and earlier answers say, the surest first."""
     metadata = transformer.headers[0].metadata
     yield metadata.get(VARIANT_KEY)
+    yield _downloaded_as(path)
     yield from (named_variant(metadata.get(key, "")) for key in _TITLES)
     if shift is not None:
         yield "base" if shift >= UNDISTILLED_SHIFT else "turbo"

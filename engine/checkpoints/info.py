@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
+from engine.checkpoints.checkpoint import Checkpoint, Part
+from engine.checkpoints.configs import is_omni
 from engine.checkpoints.files import label
-from engine.checkpoints.folder import Checkpoint, Part, open_folder
-from engine.checkpoints.header import FLOATS, Header, TensorEntry, read_header
-from engine.checkpoints.recognise import Role, recognise
-from engine.errors import FileRejected
+from engine.checkpoints.identity import OMNI, identify
+from engine.checkpoints.look import look
+from engine.checkpoints.open import NO_HINTS, Hints, open_found
+from engine.checkpoints.recognise import Role
+from engine.errors import UserError
 
-ORIGINAL: Final = "original"
-DIFFUSERS: Final = "diffusers"
-ANCHORS: Final[Mapping[Role, str]] = MappingProxyType(
-    {
-        Role.TRANSFORMER: "cap_pad_token",
-        Role.TEXT_ENCODER: "embed_tokens.weight",
-        Role.VAE: "encoder.conv_in.weight",
-    }
-)
-"""A weight that every file of a role holds; what stands before it is the prefix of all."""
-
-_ORIGINAL_NAMES: Final = (".attention.qkv.", "encoder.down.")
-_ALONE: Final = "It is one part of a model; pictures need the whole model folder."
+MODEL: Final = "model"
+_ALONE: Final = "It is one part of a model; pictures need a transformer too."
+_ORDER: Final = (Role.TRANSFORMER, Role.TEXT_ENCODER, Role.VAE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFile:
     """What a model file or folder is.
 
-    part: "model" for a folder, else which network a file holds. variant: None where a file cannot
-    tell. dialect: whose names the weights have, behind `prefix`; both where parts differ.
-    precision: number types by group of weights. size: bytes. problems: why it cannot be
-    painted with as it is.
+    part: "model" where all networks are there, else which ones. variant: None where nothing tells.
+    dialect: whose names the weights have, behind `prefix`; several where parts differ. precision:
+    number types by group of weights. size: bytes. problems: why it cannot be painted with as it is.
     """
 
     name: str
@@ -55,81 +46,80 @@ class ModelFile:
         return asdict(self)
 
 
-def describe(path: Path) -> ModelFile:
-    """Describe a model folder or one of its files; raise `FileRejected` for a stranger.
+def describe(path: Path, hints: Hints = NO_HINTS) -> ModelFile:
+    """Describe a model, or a file of one; raise `FileRejected` for a stranger.
 
-    Only headers and configurations are read.
+    Only headers and configurations are read. Of a file, what it holds itself is described; of a
+    folder, all that is painted with.
     """
-    return _of_folder(open_folder(path)) if path.is_dir() else _of_file(read_header(path))
-
-
-def _of_folder(checkpoint: Checkpoint) -> ModelFile:
-    parts = checkpoint.parts
-    named = {
-        "transformer": parts.transformer,
-        "text_encoder": parts.text_encoder,
-        "vae": parts.vae,
-    }
-    precision = {
-        f"{part}/{group}": types
-        for part, found in named.items()
-        for group, types in _precision(_entries(found)).items()
-    }
-    entries = [entry for part in named.values() for entry in _entries(part).values()]
-    return ModelFile(
-        name=label(checkpoint.path),
-        part="model",
-        variant=checkpoint.variant.name,
-        dialect=", ".join(sorted({_dialect(_entries(part)) for part in named.values()})),
-        prefix="",
-        precision=precision,
-        tensors=len(entries),
-        size=checkpoint.size,
-        problems=tuple(_quantised(entries)),
-    )
-
-
-def _of_file(header: Header) -> ModelFile:
-    kind = recognise(header.tensors)
-    if kind.role is Role.STRANGER:
-        raise FileRejected(
-            f"{label(header.path)} is {kind.what}, not a part of Z-Image.",
-            "Choose a model of the Z-Image family.",
+    found = look(path)
+    problems: list[str] = []
+    checkpoint = None
+    if Role.TRANSFORMER not in found.parts:
+        problems.append(_ALONE)
+    else:
+        try:
+            checkpoint = open_found(path, found, hints)
+        except UserError as error:
+            problems.append(str(error))
+    parts = dict(found.parts)
+    if checkpoint is not None and path.is_dir():
+        opened = checkpoint.parts
+        parts = dict(
+            zip(_ORDER, (opened.transformer, opened.text_encoder, opened.vae), strict=True)
         )
-    anchor = ANCHORS[kind.role]
-    prefix = next((n.removesuffix(anchor) for n in header.tensors if n.endswith(anchor)), "")
-    entries = {name.removeprefix(prefix): entry for name, entry in header.tensors.items()}
+    headers = {header.path: header for part in parts.values() for header in part.headers}
     return ModelFile(
-        name=label(header.path),
-        part=kind.role.value,
-        variant=None,
-        dialect=_dialect(entries),
-        prefix=prefix,
-        precision=_precision(entries),
-        tensors=len(entries),
-        size=header.size,
-        problems=(_ALONE, *_quantised(entries.values())),
+        name=label(path),
+        part=MODEL if len(parts) == len(_ORDER) else ", ".join(role.value for role in parts),
+        variant=_variant(path, parts, checkpoint, hints),
+        dialect=", ".join(sorted({part.dialect for part in parts.values()})),
+        prefix=", ".join(part.prefix for part in _ordered(parts) if part.prefix),
+        precision=dict(_precision(parts)),
+        tensors=sum(len(header.tensors) for header in headers.values()),
+        size=sum(header.size for header in headers.values()),
+        problems=tuple(problems),
     )
 
 
-def _entries(part: Part) -> dict[str, TensorEntry]:
-    return {name: entry for header in part.headers for name, entry in header.tensors.items()}
+def _ordered(parts: Mapping[Role, Part]) -> list[Part]:
+    return [parts[role] for role in _ORDER if role in parts]
 
 
-def _dialect(names: Iterable[str]) -> str:
-    original = any(mark in name for name in names for mark in _ORIGINAL_NAMES)
-    return ORIGINAL if original else DIFFUSERS
+def _variant(
+    path: Path, parts: Mapping[Role, Part], checkpoint: Checkpoint | None, hints: Hints
+) -> str | None:
+    transformer = parts.get(Role.TRANSFORMER)
+    if transformer is None:
+        return None
+    if is_omni(transformer.bare_shapes):
+        return OMNI
+    if checkpoint is not None:
+        return checkpoint.variant.name if checkpoint.variant_known else None
+    identity = identify(transformer, path, None, hints.variant, hints.data)
+    return identity.variant.name if identity.is_known else None
 
 
-def _precision(entries: Mapping[str, TensorEntry]) -> dict[str, str]:
-    """Return the number types of each group of weights: the first words of their names."""
-    groups = defaultdict(set)
-    for name, entry in entries.items():
-        groups[name.removeprefix("model.").split(".")[0]].add(entry.dtype)
-    return {group: ", ".join(sorted(types)) for group, types in sorted(groups.items())}
+def _precision(parts: Mapping[Role, Part]) -> Iterator[tuple[str, str]]:
+    """Yield the number types of each group of weights: the first words of their names."""
+    for role in _ORDER:
+        if role not in parts:
+            continue
+        folder = f"{role.value.replace(' ', '_')}/" if len(parts) > 1 else ""
+        for group, kinds in sorted(_groups(parts[role]).items()):
+            yield folder + group, _listed(kinds)
 
 
-def _quantised(entries: Iterable[TensorEntry]) -> list[str]:
-    """Say which number types cannot be read, if any."""
-    others = sorted({entry.dtype for entry in entries} - FLOATS)
-    return [f"Weights stored as {', '.join(others)} are not read yet."] if others else []
+def _groups(part: Part) -> dict[str, list[str]]:
+    groups = defaultdict(list)
+    for name, weight in part.weights.items():
+        groups[name.removeprefix(part.prefix).split(".")[0]].append(weight.kind)
+    return dict(groups)
+
+
+def _listed(kinds: Iterable[str]) -> str:
+    """List number types, the most frequent first."""
+    counts: dict[str, int] = {}
+    for kind in kinds:
+        counts[kind] = counts.get(kind, 0) + 1
+    return ", ".join(sorted(counts, key=lambda kind: (-counts[kind], kind)))

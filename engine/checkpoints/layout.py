@@ -30,12 +30,16 @@ LOOSE_FOLDERS: Final = (
 )  # fmt: skip
 """Folders that other programs sort loose parts into."""
 
+RECORD_FILE: Final = "download.json"
+"""What a download leaves in a model's folder; it says which variant that is."""
+
+MAX_TOKENIZER_BYTES: Final = 20_000_000
 MAX_LOOSE_FILES: Final = 200
 MAX_SHARDS: Final = 200
 
 _MAX_INDEX_BYTES: Final = 8_000_000
 _MAX_INDEX_VALUES: Final = MAX_TENSORS + 100
-_ENDING: Final = re.compile(r"\.safetensors(\.index\.json)?$")
+_ENDING: Final = re.compile(r"\.(safetensors(\.index\.json)?|gguf)$")
 _LOOSE_ENDINGS: Final = (".safetensors", ".sft", ".gguf")
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_.\-]{1,200}\.safetensors")
 _SHARD: Final = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})(\.[a-z]+)")
@@ -72,7 +76,7 @@ def weight_files(folder: Path) -> list[Path]:
             return [folder / f"{stem}.safetensors"]
     if len(names) != 1:
         raise NotFound(
-            f"{label(folder)} holds {len(names)} safetensors files, none of them named "
+            f"{label(folder)} holds {len(names)} weight files, none of them named "
             f"{' or '.join(WEIGHTS_STEMS)}.",
             "Copy or download the whole folder again.",
         )

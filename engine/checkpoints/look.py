@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from engine.checkpoints import layout
 from engine.checkpoints.checkpoint import Part
@@ -24,6 +25,16 @@ class Found:
     parts: Mapping[Role, Part]
     tokenizer: Path | None = None
     scheduler: Path | None = None
+
+
+_GGUF: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "qwen3.block_count": "num_hidden_layers",
+        "qwen3.rope.freq_base": "rope_theta",
+        "qwen3.attention.layer_norm_rms_epsilon": "rms_norm_eps",
+    }
+)
+"""Fields of a Qwen3's metadata in GGUF files, and what a configuration calls them."""
 
 
 def look(path: Path) -> Found:
@@ -51,13 +62,18 @@ def candidates(folder: Path) -> Iterator[Mapping[Role, Part]]:
 
 
 def declared(role: Role, part: Part) -> Declared:
-    """Return what the configuration beside a network's file says; nothing where there is none."""
+    """Return what the configuration beside a network's file says; else what the file itself does.
+
+    Of the formats only GGUF has fields for that, and only those of its language models matter.
+    """
     file = part.headers[0].path
     for path in layout.configs_of(file):
         values = read_object(path)
         if _subject(values) is role:
             return Declared(values, label(path))
-    return Declared({}, label(file))
+    metadata = part.headers[0].metadata
+    stated = {ours: metadata[theirs] for theirs, ours in _GGUF.items() if theirs in metadata}
+    return Declared({name: _number(text) for name, text in stated.items()}, label(file))
 
 
 def _in_file(path: Path) -> Found:
@@ -140,6 +156,14 @@ def _tried(files: Sequence[Path]) -> Mapping[Role, Part] | UserError:
         return parts_of([read_header(file) for file in files])
     except UserError as error:
         return error
+
+
+def _number(text: str) -> int | float | str:
+    """Return a number of the metadata; what is none stays text, for the check to refuse."""
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return text
 
 
 def _subject(values: Mapping[str, Any]) -> Role | None:

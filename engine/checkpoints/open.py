@@ -22,7 +22,7 @@ from engine.checkpoints.configs import (
 from engine.checkpoints.files import label, opened, read_object
 from engine.checkpoints.header import stamp_of
 from engine.checkpoints.identity import identify
-from engine.checkpoints.look import declared, look
+from engine.checkpoints.look import Found, declared, look
 from engine.checkpoints.recognise import Role
 from engine.errors import FileRejected
 from engine.model.config import TransformerConfig, VaeConfig
@@ -55,7 +55,11 @@ class _Numbers:
 
 def open_model(path: Path, *, hints: Hints = NO_HINTS) -> Checkpoint:
     """Open a model; raise `NotFound` naming what is missing, or `FileRejected` with the reason."""
-    found = look(path)
+    return open_found(path, look(path), hints)
+
+
+def open_found(path: Path, found: Found, hints: Hints) -> Checkpoint:
+    """Open a model that was looked at, as `open_model`."""
     if Role.TRANSFORMER not in found.parts:
         raise FileRejected(
             f"{label(path)} holds {' and '.join(found.parts)} of Z-Image, but no transformer.",

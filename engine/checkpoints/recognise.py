@@ -140,7 +140,7 @@ PAINTERS: Final = (
     *_strangers("an AuraFlow model", "double_layers. single_layers.", "joint_transformer_blocks."),
     *_strangers("an Ovis-Image model", "context_embedder_norm. single_transformer_blocks."),
     *_strangers("a FLUX model", "single_transformer_blocks. ^transformer_blocks. time_text_embed."),
-    *_strangers("a FLUX model or a relative of it", "single_transformer_blocks. transformer_blocks."),
+    *_strangers("a FLUX model or a relative", "single_transformer_blocks. transformer_blocks."),
     *_strangers(
         "a Qwen-Image model", "transformer_blocks. .txt_mlp.", "txt_in.text_norm. .img_mlp."
     ),

@@ -11,9 +11,9 @@ from typing import Any, Final
 from tokenizers import Tokenizer
 
 from engine.checkpoints.files import label, read_object
+from engine.checkpoints.layout import MAX_TOKENIZER_BYTES
 from engine.errors import FileRejected
 
-MAX_BYTES: Final = 20_000_000
 CHAT_MARKS: Final = ("<|im_start|>", "<|im_end|>")
 _DROPPED: Final = ("truncation", "padding", "post_processor", "decoder")
 """Stages that a plain encoding of text does not pass."""
@@ -59,7 +59,7 @@ def read_tokenizer(path: Path, vocabulary_size: int) -> Tokenizer:
 
     The file is checked before the tokenizer library sees it.
     """
-    described = read_object(path, MAX_BYTES, _MAX_VALUES)
+    described = read_object(path, MAX_TOKENIZER_BYTES, _MAX_VALUES)
     fault = next(_faults(described, vocabulary_size), None)
     if fault is not None:
         raise FileRejected(f"{label(path)}: {fault}.", _OTHER)

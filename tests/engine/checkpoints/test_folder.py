@@ -223,7 +223,7 @@ def test_a_missing_part_is_named(name, what, folder):
 
 def test_missing_weights_are_named(folder):
     (folder / TRANSFORMER_WEIGHTS).unlink()
-    with pytest.raises(NotFound, match="model/transformer holds 0 safetensors files"):
+    with pytest.raises(NotFound, match="model/transformer holds 0 weight files"):
         open_model(folder)
 
 

@@ -15,9 +15,16 @@ from safetensors.torch import load_file, save_file
 from engine.checkpoints import tensors
 from engine.checkpoints.header import read_header
 from engine.checkpoints.info import describe
+from engine.checkpoints.open import Hints
+from tests.engine.checkpoints import layouts
 from tests.engine.checkpoints.test_folder import original_name
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def source(tokenizer_folder, tmp_path_factory) -> Path:
+    return layouts.save_public(tmp_path_factory.mktemp("public"), tokenizer_folder)
 
 
 def test_a_folder_is_described_with_variant_size_and_precision(our_folder):
@@ -25,9 +32,9 @@ def test_a_folder_is_described_with_variant_size_and_precision(our_folder):
     assert (found.part, found.variant, found.dialect, found.prefix) == (
         "model", "demo-turbo", "diffusers", ""
     )  # fmt: skip
-    assert found.precision["transformer/layers"] == "F16"
-    assert found.precision["vae/decoder"] == "F16"
-    assert found.precision["text_encoder/embed_tokens"] == "F16"
+    assert found.precision["transformer/layers"] == "f16"
+    assert found.precision["vae/decoder"] == "f16"
+    assert found.precision["text_encoder/embed_tokens"] == "f16"
     weights = list(our_folder.rglob("*.safetensors"))
     assert found.size == sum(path.stat().st_size for path in weights)
     assert found.tensors == sum(len(read_header(path).tensors) for path in weights)
@@ -42,26 +49,69 @@ def test_a_folder_with_the_original_names_in_one_part_says_so(our_folder, tmp_pa
     assert describe(folder).dialect == "diffusers, original"
 
 
-def test_a_single_file_says_which_part_it_is_and_what_is_missing(our_folder):
+def test_a_file_of_a_folder_is_described_alone(our_folder):
     found = describe(our_folder / "transformer/diffusion_pytorch_model.safetensors")
-    assert (found.part, found.variant) == ("transformer", None)
-    assert found.problems == ("It is one part of a model; pictures need the whole model folder.",)
+    assert (found.part, found.variant, found.problems) == ("transformer", "demo-turbo", ())
+    assert found.precision.keys() >= {"layers", "noise_refiner", "cap_embedder"}
 
 
-def test_fused_names_prefix_and_mixed_precision_are_told(our_folder, tmp_path):
-    source = load_file(our_folder / "transformer/diffusion_pytorch_model.safetensors")
-    weights = {
-        f"model.diffusion_model.{name.replace('to_q', 'qkv')}": weight
-        for name, weight in source.items()
-        if not name.endswith(("to_k.weight", "to_v.weight"))
-    }
-    layer = "model.diffusion_model.layers.0.feed_forward.w1.weight"
-    weights[layer] = weights[layer].to(torch.int8)
-    save_file(weights, tmp_path / "fused.safetensors")
-    found = describe(tmp_path / "fused.safetensors")
+@pytest.mark.parametrize(("part", "name"), [("vae", "vae"), ("text_encoder", "text encoder")])
+def test_a_part_says_what_it_is_and_that_it_paints_nothing_alone(part, name, our_folder):
+    (path,) = (our_folder / part).glob("*.safetensors")
+    found = describe(path)
+    assert (found.part, found.variant) == (name, None)
+    assert found.problems == ("It is one part of a model; pictures need a transformer too.",)
+
+
+def test_a_transformer_alone_says_what_it_lacks(our_folder, tmp_path):
+    path = tmp_path / "deep/down/here/x.safetensors"
+    path.parent.mkdir(parents=True)
+    shutil.copy(our_folder / "transformer/diffusion_pytorch_model.safetensors", path)
+    (problem,) = describe(path).problems
+    assert "without text encoder, autoencoder, tokenizer" in problem
+    assert "models download turbo" in problem
+
+
+def test_an_all_in_one_file_is_a_model_of_three_prefixes(source, tmp_path):
+    found = describe(layouts.as_all_in_one(source, tmp_path))
+    assert (found.part, found.variant, found.problems) == ("model", None, ())
+    assert found.prefix == ", ".join(layouts.AIO_PREFIXES)
+    assert found.dialect == "diffusers, original"
+    assert found.precision["transformer/layers"] == "f16"
+    assert found.precision["text_encoder/embed_tokens"] == "f16"
+
+
+def test_loose_parts_are_one_model(source, tmp_path):
+    found = describe(layouts.as_loose_parts(source, tmp_path))
+    assert (found.part, found.problems) == ("model", ())
+    assert found.tensors > len(load_file(tmp_path / "downloads/one.safetensors"))
+
+
+def test_fused_names_prefix_and_mixed_precision_are_told(source, tmp_path):
+    def mixed(weights: layouts.Weights) -> layouts.Weights:
+        name = "layers.0.feed_forward.w1.weight"
+        return layouts.fused(weights) | {name: weights[name].to(torch.float8_e4m3fn)}
+
+    found = describe(layouts.as_single_file("model.diffusion_model.", mixed)(source, tmp_path))
     assert (found.dialect, found.prefix) == ("original", "model.diffusion_model.")
-    assert found.precision["layers"] == "F16, I8"
-    assert found.problems[1] == "Weights stored as I8 are not read yet."
+    assert found.precision["layers"] == "f16, fp8"
+    assert found.precision["noise_refiner"] == "f16"
+
+
+def test_an_omni_transformer_is_said_to_be_one(source, tmp_path):
+    def omni(weights: layouts.Weights) -> layouts.Weights:
+        return weights | {"siglip_embedder.0.weight": torch.ones(4)}
+
+    found = describe(layouts.as_single_file("", omni)(source, tmp_path))
+    assert (found.part, found.variant) == ("transformer", "omni-base")
+    assert "edits with it are not built yet" in found.problems[0]
+
+
+def test_a_name_or_an_answer_tells_the_variant(source, tmp_path):
+    path = layouts.LAYOUTS["original names"](source, tmp_path)
+    assert describe(path).variant is None
+    assert describe(path, Hints(variant="base")).variant == "base"
+    assert describe(path.rename(tmp_path / "z_image_turbo.safetensors")).variant == "turbo"
 
 
 def test_the_description_is_json(our_folder):
