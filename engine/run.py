@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from engine.checkpoints.folder import Checkpoint
+from engine.checkpoints.checkpoint import Checkpoint
 from engine.denoise import Conditions, Denoiser, denoise
 from engine.errors import (
     BadRequest,
@@ -28,6 +28,7 @@ from engine.events import Picture, Result, Stage
 from engine.images.metadata import make_recipe, write_text
 from engine.images.save import encode_png
 from engine.jobs.order import Hooks, Order, Step
+from engine.lora.apply import Adapter, apply
 from engine.memory.probe import PeakMemory, hardware, limit
 from engine.memory.shortage import is_device_lost, is_out_of_memory
 from engine.memory.studio import Model, Place, Studio
@@ -38,14 +39,16 @@ from engine.sampling.guidance import Guidance
 from engine.sampling.samplers import SAMPLERS
 from engine.sampling.schedules import schedule
 from engine.storage import atomic_write, make_folder, picture_name, sweep_temporary
+from engine.tasks.adapters import choose_adapters
+from engine.tasks.find import find_model
 from engine.tasks.resolve import (
     batches,
     choose_device,
     choose_precision,
     complete,
-    find_model,
     notices,
     strip_rows,
+    unsure,
 )
 from engine.tasks.text_to_image import caption, noise
 from engine.tasks.watch import Watch
@@ -64,6 +67,7 @@ class Job:
     request: Request
     checkpoint: Checkpoint
     place: Place
+    adapters: tuple[Adapter, ...]
     stage: Stage = Stage.LOADING
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -127,13 +131,23 @@ def resolve(order: Order, hooks: Hooks) -> Job:
         )
     machine = hardware()
     device = choose_device(asked.device, machine)
-    place = Place(device=device, precision=choose_precision(asked.precision, device, machine))
-    checkpoint = find_model(asked.model)
+    checkpoint = find_model(asked, order.data_dir)
+    stored_int8 = checkpoint.parts.transformer.stores_int8
+    precision = choose_precision(asked.precision, device, machine, stored_int8=stored_int8)
+    place = Place(device=device, precision=precision)
     request = complete(asked, checkpoint, secrets.randbelow(DRAWN_SEEDS))
-    job = Job(order=order, hooks=hooks, request=request, checkpoint=checkpoint, place=place)
+    adapters, remarks = choose_adapters(asked, order.lora_folder, checkpoint.transformer)
+    job = Job(
+        order=order,
+        hooks=hooks,
+        request=request,
+        checkpoint=checkpoint,
+        place=place,
+        adapters=adapters,
+    )
     if not limit(device, order.vram_gb):
         job.warn(f"A limit of {order.vram_gb:g} GB has no effect on the device {device}.")
-    for notice in notices(request, checkpoint.variant):
+    for notice in (*unsure(checkpoint), *notices(request, checkpoint.variant), *remarks):
         job.warn(notice)
     return job
 
@@ -141,10 +155,11 @@ def resolve(order: Order, hooks: Hooks) -> Job:
 def _paint(job: Job, studio: Studio) -> tuple[Picture, ...]:
     with job.during(Stage.LOADING):
         model = studio.model(job.checkpoint, job.place, job.check)
+        adapted = apply(model.transformer, job.adapters, job.check).captions
     # Loading stays outside: weights made in here could never be changed in place.
     with torch.inference_mode():
         with job.during(Stage.ENCODING):
-            conditions = _encode(job, model)
+            conditions = _encode(job, model, adapted)
         with job.during(Stage.DENOISING):
             latents = _denoise(job, model, conditions)
         with job.during(Stage.DECODING):
@@ -153,13 +168,15 @@ def _paint(job: Job, studio: Studio) -> tuple[Picture, ...]:
         return _save(job, pictures, latents)
 
 
-def _encode(job: Job, model: Model) -> Conditions:
+def _encode(job: Job, model: Model, adapted: str) -> Conditions:
     """Return the captions of one picture; without guidance the negative prompt is not read."""
     request = job.request
-    positive = caption(model, request.prompt, job.warn)
+    positive = caption(model, request.prompt, adapted, job.warn)
     job.check()
-    negative = (caption(model, request.negative, job.warn),) if request.guidance_scale else ()
-    return Conditions(positive=(positive,), negative=negative)
+    if not request.guidance_scale:
+        return Conditions(positive=(positive,), negative=())
+    negative = caption(model, request.negative, adapted, job.warn)
+    return Conditions(positive=(positive,), negative=(negative,))
 
 
 def _denoise(job: Job, model: Model, conditions: Conditions) -> Tensor:

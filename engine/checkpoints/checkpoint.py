@@ -35,6 +35,11 @@ class Part:
         return {name: weight.shape for name, weight in self.weights.items()}
 
     @property
+    def stores_int8(self) -> bool:
+        """Say whether some of it is int8 already, by row."""
+        return any(weight.keeps_int8 for weight in self.weights.values())
+
+    @property
     def bare_shapes(self) -> Shapes:
         """Shape of every weight, by its name without the prefix."""
         return {name.removeprefix(self.prefix): shape for name, shape in self.shapes.items()}

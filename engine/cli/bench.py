@@ -25,8 +25,10 @@ from engine.model.config import LATENT_SCALE
 from engine.request import Device, Precision, Request
 from engine.run import execute
 from engine.sampling.schedules import model_times
+from engine.settings import Settings
 from engine.storage import atomic_write
-from engine.tasks.resolve import choose_device, choose_precision, complete, find_model
+from engine.tasks.find import find_model
+from engine.tasks.resolve import choose_device, choose_precision, complete
 
 ROUNDS = 3
 IMAGE_SIDE = 512
@@ -62,7 +64,8 @@ def bench(options: argparse.Namespace) -> int:
 
 def _pictures(model: str, place: Place, *, beside: bool) -> dict[str, Any]:
     """Measure whole jobs with a model, each with a prompt that it has not read before."""
-    checkpoint, results = find_model(model), list[Result]()
+    asked = Request(prompt="", model=model)
+    checkpoint, results = find_model(asked, Settings().data_dir), list[Result]()
     studio = Studio()
     quiet = Hooks(emit=lambda _: None, warn=lambda _: None, cancelled=lambda: False)
 

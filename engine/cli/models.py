@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
-from engine.checkpoints.info import ModelFile, describe
+from engine.checkpoints.info import MODEL, ModelFile, describe
 from engine.cli.terminal import say
-from engine.tasks.resolve import model_path
+from engine.settings import Settings
+from engine.tasks.find import model_path
 from engine.variants import VARIANTS, Variant
 
 
@@ -24,7 +25,7 @@ def list_models(options: argparse.Namespace) -> int:
 
 def show_model(options: argparse.Namespace) -> int:
     """Print what a model is, from its headers alone."""
-    found = describe(model_path(options.model))
+    found = describe(model_path(options.model, Settings().data_dir))
     say(json.dumps(found.to_json()) if options.json else "\n".join(_in_words(found)))
     return 0
 
@@ -45,8 +46,10 @@ def _as_json(variant: Variant) -> dict[str, object]:
 
 def _in_words(found: ModelFile) -> list[str]:
     names = f"{found.dialect} names" + (f" behind {found.prefix!r}" if found.prefix else "")
+    paints = found.part == MODEL or "transformer" in found.part
+    variant = found.variant or ("Base or Turbo: the file does not say" if paints else "")
     lines = [
-        f"{found.name}: Z-Image, {found.part}" + (f", {found.variant}" if found.variant else ""),
+        ", ".join(part for part in (f"{found.name}: Z-Image", found.part, variant) if part),
         f"{found.size / 1e6:,.1f} MB, {found.tensors} tensors, {names}",
     ]
     lines += [f"{group}: {types}" for group, types in found.precision.items()]

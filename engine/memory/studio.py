@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from engine.checkpoints.folder import Checkpoint
+from engine.checkpoints.checkpoint import Checkpoint
 from engine.checkpoints.header import FLOATS, read_header
 from engine.checkpoints.load import (
     load_text_encoder,
@@ -62,7 +62,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A loaded model. captions: refined caption tokens [P, D] by prompt, least recent first."""
+    """A loaded model. captions: refined caption tokens [P, D], least recent first.
+
+    They are kept by prompt, and by the adapters that they were made with.
+    """
 
     checkpoint: Checkpoint
     place: Place
@@ -71,18 +74,18 @@ class Model:
     vae: Vae
     tokenizer: Tokenizer
     preview: Preview
-    captions: OrderedDict[str, Tensor] = field(default_factory=OrderedDict)
+    captions: OrderedDict[tuple[str, str], Tensor] = field(default_factory=OrderedDict)
 
-    def recall(self, prompt: str) -> Tensor | None:
+    def recall(self, prompt: str, adapted: str) -> Tensor | None:
         """Return the caption tokens [P, D] of a prompt read before, if they are still there."""
-        caption = self.captions.get(prompt)
+        caption = self.captions.get((prompt, adapted))
         if caption is not None:
-            self.captions.move_to_end(prompt)
+            self.captions.move_to_end((prompt, adapted))
         return caption
 
-    def remember(self, prompt: str, caption: Tensor) -> None:
+    def remember(self, prompt: str, adapted: str, caption: Tensor) -> None:
         """Keep the caption tokens [P, D] of a prompt; the least recent one makes room."""
-        self.captions[prompt] = caption
+        self.captions[prompt, adapted] = caption
         if len(self.captions) > KEPT_CAPTIONS:
             self.captions.popitem(last=False)
 

@@ -32,7 +32,7 @@ from engine.request import Device, Precision, Request
 from engine.service.links import GRACE_SECONDS, Link, ProcessLink, ThreadLink
 from engine.settings import Settings
 from engine.storage import sweep_temporary
-from engine.tasks.resolve import find_model
+from engine.tasks.find import find_model
 from engine.variants import VARIANTS, Variant, by_name
 
 State = Literal["starting", "ready", "busy", "restarting"]
@@ -199,7 +199,8 @@ class Engine:
         try:
             return by_name(name_or_path)
         except NotFound:
-            return find_model(name_or_path).variant
+            asked = Request(prompt="", model=name_or_path)
+            return find_model(asked, self._settings.data_dir).variant
 
     def close(self) -> None:
         """End all jobs and the worker; may be called twice."""

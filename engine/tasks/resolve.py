@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from engine.checkpoints.folder import Checkpoint, open_folder
-from engine.errors import BadRequest, NotFound
+from engine.checkpoints.checkpoint import Checkpoint
+from engine.errors import BadRequest
 from engine.memory.hardware import Hardware
 from engine.request import MAX_SEED, Device, Precision, Request
-from engine.variants import SHORT_NAMES, VARIANTS, Variant, by_name
+from engine.variants import Variant
 
 MIN_BF16_CAPABILITY = 8
 """Major compute capability from which an NVIDIA card computes in bfloat16 (Ampere)."""
@@ -26,35 +24,6 @@ NAMED_WORDS = 8
 NAMED_CHARACTERS = 40
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(?::(\d{1,2}))?")
-
-
-def find_model(name: str) -> Checkpoint:
-    """Open the model of a variant's name or a folder's path; raise `NotFound`, `FileRejected`."""
-    return open_folder(model_path(name))
-
-
-def model_path(name: str) -> Path:
-    """Return where the model of a variant's name or a path lies; raise `NotFound`.
-
-    Names go first: a folder called turbo is given as ./turbo.
-    """
-    known = {*SHORT_NAMES, *(variant.name for variant in VARIANTS)}
-    is_path = name not in known and os.path.lexists(name)
-    return Path(name) if is_path else _folder_of(by_name(name))
-
-
-def _folder_of(variant: Variant) -> Path:
-    if variant.folder is None:
-        raise NotFound(
-            f"The weights of {variant.title} are not part of this program.",
-            "Give the folder they lie in: --model PATH.",
-        )
-    if not variant.folder.exists():
-        raise NotFound(
-            f"The weights of {variant.title} are missing: there is no folder {variant.folder}.",
-            "Get the program again, whole.",
-        )
-    return variant.folder
 
 
 def choose_device(wanted: str, hardware: Hardware) -> str:
@@ -76,10 +45,14 @@ def choose_device(wanted: str, hardware: Hardware) -> str:
     return wanted
 
 
-def choose_precision(wanted: Precision, device: str, hardware: Hardware) -> Precision:
-    """Return the number type of the weights on `device`."""
+def choose_precision(
+    wanted: Precision, device: str, hardware: Hardware, *, stored_int8: bool = False
+) -> Precision:
+    """Return the number type of the weights on `device`. stored_int8: the files hold integers."""
     if wanted is not Precision.AUTO:
         return wanted
+    if stored_int8:
+        return Precision.INT8
     if not device.startswith("cuda"):
         return Precision.FP32
     card = int(device.partition(":")[2] or 0)
@@ -117,6 +90,16 @@ def notices(request: Request, variant: Variant) -> Iterator[str]:
     unknown = variant.unknown_words(request.prompt)
     if unknown:
         yield f"{variant.title} never saw these words and cannot follow them: {_listed(unknown)}."
+
+
+def unsure(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Say that the variant is a guess, where it is."""
+    if checkpoint.variant_known:
+        return ()
+    return (
+        f"The file does not say whether it is Base or Turbo; {checkpoint.variant.title} is "
+        "assumed. Say which with --variant base or --variant turbo.",
+    )
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -15,13 +15,14 @@ TEMPLATE = ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
 MAX_TOKENS = 512
 
 
-def caption(model: Model, prompt: str, warn: Callable[[str], None]) -> Tensor:
+def caption(model: Model, prompt: str, adapted: str, warn: Callable[[str], None]) -> Tensor:
     """Return refined caption tokens [P, D] of a prompt, in the transformer's number type.
 
-    Read at most once per model and prompt. The text is encoded without padding, for what stands
+    Read at most once per model, prompt and `adapted`, which stands for the adapters that change
+    captions. The text is encoded without padding, for what stands
     right of a token cannot change it. Prompts beyond 512 tokens are cut, as the reference does.
     """
-    known = model.recall(prompt)
+    known = model.recall(prompt, adapted)
     # Counted again for a known prompt: the warning belongs to every job.
     tokens = model.tokenizer.encode(prompt.join(TEMPLATE)).ids
     if len(tokens) > MAX_TOKENS:
@@ -36,7 +37,7 @@ def caption(model: Model, prompt: str, warn: Callable[[str], None]) -> Tensor:
             f"Reading the prompt in {model.place.precision} gave numbers that are not finite.",
             "Use --precision fp32; if that does not help, the model's files are damaged.",
         )
-    model.remember(prompt, refined)
+    model.remember(prompt, adapted, refined)
     return refined
 
 

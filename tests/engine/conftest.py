@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine import Engine, Request, Settings
+from tests.engine.workbench import Bench
 from tests.tiny import save_tiny_model
 
 
@@ -35,6 +36,14 @@ def ask(tiny_model):
         return Request(prompt=prompt, **{**small, **values})
 
     return make
+
+
+@pytest.fixture
+def bench(tmp_path) -> Bench:
+    """A studio that paints into a folder of the test's own."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    return Bench(folder)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import time
 import weakref
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,42 +15,10 @@ from engine import errors
 from engine.events import Stage
 from engine.images.metadata import read_recipe, request_from_recipe
 from engine.jobs.order import Order, Output
-from engine.memory.studio import Studio
 from engine.run import execute
 from engine.tasks.text_to_image import noise
 from tests.engine.inject import OutOfMemoryAt, Told
-
-
-class Bench:
-    """A studio and a folder; `paint` returns the pixels of a job's pictures."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.studio = Studio()
-
-    def run(self, request, told: Told | None = None, **output):
-        order = Order(
-            job="job", request=request, output=Output(**{"folder": self.folder, **output})
-        )
-        return execute(order, self.studio, (told or Told()).hooks)
-
-    def paint(self, request) -> list[bytes]:
-        return [Image.open(p.path).tobytes() for p in self.run(request).pictures]
-
-    @property
-    def files(self) -> list[str]:
-        return sorted(path.name for path in self.folder.iterdir())
-
-
-@pytest.fixture
-def bench(tmp_path):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    return Bench(folder)
-
-
-def model_of(bench: Bench):
-    return bench.studio._model
+from tests.engine.workbench import Bench, model_of
 
 
 def test_a_picture_is_saved_with_its_recipe(bench, ask, tiny_model):
@@ -386,8 +353,8 @@ def test_captions_of_many_prompts_do_not_pile_up(bench, ask):
     for number in range(40):
         bench.run(ask(f"prompt {number}", steps=1))
     assert len(model_of(bench).captions) == 32
-    assert model_of(bench).recall("prompt 39") is not None
-    assert model_of(bench).recall("prompt 0") is None
+    assert model_of(bench).recall("prompt 39", "") is not None
+    assert model_of(bench).recall("prompt 0", "") is None
 
 
 def test_one_model_is_kept_and_the_one_before_is_freed(bench, ask, other_model):

@@ -363,12 +363,12 @@ def test_twenty_clients_hear_their_own_jobs_only(engine):
         assert all(pool.map(client, range(20)))
 
 
-def test_an_engine_that_sleeps_hires_nobody_until_it_is_woken():
+def test_an_engine_that_sleeps_hires_nobody_until_it_is_woken(script):
     hired = threading.Event()
 
     def hire() -> ThreadLink:
         hired.set()
-        return ThreadLink(slow_painter)
+        return script.link()
 
     with Engine(asleep=True, hire=hire) as engine:
         assert not hired.wait(0.2)
@@ -377,7 +377,6 @@ def test_an_engine_that_sleeps_hires_nobody_until_it_is_woken():
         assert hired.wait(5)
 
 
-def test_a_job_wakes_an_engine_that_sleeps(tmp_path):
-    with Engine(Settings(output_folder=tmp_path), asleep=True, in_process=True) as engine:
-        assert engine.submit(Request(prompt="x", sampler="none of ours"))
-        wait_for(lambda: engine.status().state == "ready")
+def test_a_job_wakes_an_engine_that_sleeps(script):
+    with Engine(asleep=True, hire=script.link) as engine:
+        assert isinstance(ending(engine, engine.submit(ask("steps 0"))), events.Done)

@@ -19,9 +19,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.checkpoints.files import opened
-from engine.checkpoints.folder import open_folder
 from engine.checkpoints.header import read_header
 from engine.checkpoints.load import load_text_encoder, load_tokenizer, load_transformer
+from engine.checkpoints.open import open_model
 from engine.checkpoints.tensors import open_tensors
 from engine.errors import FileRejected, NotFound, UserError
 from tests.engine.checkpoints.forge import whole_file
@@ -108,7 +108,7 @@ def test_a_pickle_in_a_model_folder_is_refused_and_never_run(model, tmp_path):
         for content, what in archives(mark).values():
             weights.write_bytes(content)
             with pytest.raises(FileRejected, match=what):
-                open_folder(model)
+                open_model(model)
     finally:
         weights.write_bytes(kept)
     assert not mark.exists()
@@ -132,7 +132,7 @@ def test_code_in_a_model_folder_is_never_imported(place, name, model, tmp_path):
     (folder / "tokenizer/tokenizer_config.json").write_text(json.dumps({"auto_map": AUTO_MAP}))
     before = set(sys.modules)
     start = time.process_time()
-    checkpoint = open_folder(folder)
+    checkpoint = open_model(folder)
     load_tokenizer(checkpoint)
     load_text_encoder(checkpoint, torch.float32, CPU)
     load_transformer(checkpoint, torch.float32, CPU)
@@ -145,7 +145,7 @@ def test_a_template_that_would_loop_is_not_looked_at(model):
     config = model / "tokenizer/tokenizer_config.json"
     config.write_text(json.dumps({"chat_template": "{% for i in range(10**12) %}x{% endfor %}"}))
     start = time.process_time()
-    assert load_tokenizer(open_folder(model)).encode("x").ids
+    assert load_tokenizer(open_model(model)).encode("x").ids
     assert time.process_time() - start < 1
 
 
@@ -156,7 +156,7 @@ def test_a_configuration_that_asks_for_terabytes_gets_none(model):
         for field in ("hidden_size", "vocab_size", "intermediate_size", "num_hidden_layers"):
             config.write_text(json.dumps(json.loads(kept) | {field: 10**9}))
             with pytest.raises(FileRejected, match=field):
-                open_folder(model)
+                open_model(model)
     finally:
         config.write_text(kept)
 
@@ -254,8 +254,8 @@ def test_a_good_model_loads_after_every_bad_one(model, tmp_path):
     for content in (b"", b"junk", weights.read_bytes()[:5000]):
         weights.write_bytes(content)
         with pytest.raises(UserError):
-            open_folder(bad)
-        found = load_transformer(open_folder(model), torch.float32, CPU).state_dict()
+            open_model(bad)
+        found = load_transformer(open_model(model), torch.float32, CPU).state_dict()
         stored = load_file(model / "transformer/diffusion_pytorch_model.safetensors")
         assert torch.equal(found["cap_pad_token"], stored["cap_pad_token"].float())
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.checkpoints.folder import open_folder
 from engine.checkpoints.header import read_header
+from engine.checkpoints.open import open_model
 from engine.errors import FileRejected
 from engine.memory.studio import PREVIEW_FILE, Model, Place, Studio
 from engine.request import Precision
@@ -27,7 +27,7 @@ def folder(tmp_path) -> Path:
 
 
 def model_in(folder: Path, studio: Studio, place: Place = HERE) -> Model:
-    return studio.model(open_folder(folder), place, lambda: None)
+    return studio.model(open_model(folder), place, lambda: None)
 
 
 def test_a_model_stays_while_its_files_and_its_place_do(folder):
@@ -40,13 +40,13 @@ def test_a_model_stays_while_its_files_and_its_place_do(folder):
 def test_a_weight_that_no_sample_saw_makes_another_model(folder):
     studio = Studio()
     first = model_in(folder, studio)
-    digest = open_folder(folder).digest
+    digest = open_model(folder).digest
     path = folder / "transformer/diffusion_pytorch_model.safetensors"
     last = max(tensor.end for tensor in read_header(path).tensors.values())
     with path.open("r+b") as file:
         file.seek(last - 2)
         file.write(b"\0\0")
-    assert open_folder(folder).digest == digest
+    assert open_model(folder).digest == digest
     second = model_in(folder, studio)
     ours, theirs = first.transformer.state_dict(), second.transformer.state_dict()
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] != []

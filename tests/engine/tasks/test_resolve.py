@@ -8,8 +8,8 @@ from string import ascii_lowercase
 import pytest
 import torch
 
-from engine.checkpoints.folder import open_folder
-from engine.errors import BadRequest, NotFound
+from engine.checkpoints.open import open_model
+from engine.errors import BadRequest
 from engine.images.metadata import make_recipe, read_recipe, write_text
 from engine.images.save import encode_png
 from engine.memory.hardware import Hardware
@@ -66,7 +66,7 @@ def test_the_precision_follows_the_device_unless_it_is_given(wanted, device, har
 
 
 def test_what_the_request_leaves_open_comes_from_the_variant_and_the_checkpoint(other_model):
-    checkpoint = replace(open_folder(other_model), shift=4.5)
+    checkpoint = replace(open_model(other_model), shift=4.5)
     full = resolve.complete(Request(prompt="x"), checkpoint, drawn_seed=11)
     assert (full.seed, full.steps, full.guidance_scale, full.shift) == (11, 30, 4.0, 4.5)
     assert (full.width, full.height) == (1024, 1024)
@@ -74,11 +74,11 @@ def test_what_the_request_leaves_open_comes_from_the_variant_and_the_checkpoint(
 
 def test_what_the_request_says_stays(other_model):
     asked = Request(prompt="x", seed=0, steps=1, guidance_scale=0.0, shift=1.0, width=64, height=80)
-    assert resolve.complete(asked, open_folder(other_model), drawn_seed=11) == asked
+    assert resolve.complete(asked, open_model(other_model), drawn_seed=11) == asked
 
 
 def test_the_seed_of_the_last_picture_must_fit(tiny_model):
-    checkpoint = open_folder(tiny_model)
+    checkpoint = open_model(tiny_model)
     fits = Request(prompt="x", seed=MAX_SEED - 2, count=3)
     assert resolve.complete(fits, checkpoint, 0).seed == MAX_SEED - 2
     with pytest.raises(BadRequest, match="leaves no room for 3 pictures"):
@@ -166,24 +166,3 @@ def test_large_pictures_are_painted_in_smaller_batches(count, side, split):
 )
 def test_large_pictures_are_decoded_in_strips(width, height, rows):
     assert resolve.strip_rows(width, height) == rows
-
-
-def test_a_model_is_found_by_path(tiny_model):
-    assert resolve.find_model(str(tiny_model)).path == tiny_model
-
-
-def test_a_model_without_weights_says_what_to_give():
-    with pytest.raises(NotFound, match="Give the folder they lie in: --model PATH"):
-        resolve.find_model("turbo")
-
-
-def test_a_model_that_is_neither_name_nor_path_lists_the_names():
-    with pytest.raises(NotFound, match=r"no model 'nonesuch'\. Choose one of demo-turbo"):
-        resolve.find_model("nonesuch")
-
-
-def test_a_name_goes_before_a_folder_of_that_name(tmp_path, monkeypatch):
-    (tmp_path / "base").mkdir()
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(NotFound, match="not part of this program"):
-        resolve.find_model("base")
