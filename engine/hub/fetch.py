@@ -104,9 +104,10 @@ def fetch(wanted: Wanted, final: Path, line: Line) -> str:
     `HostRefused`, `DiskError`, or `Cancelled`; what came so far is kept for the next time.
     """
     with open_part(final, wanted.identity, line.watch) as part:
-        if part is None:
-            line.meter.skip(wanted.size)
-            return sha256_of(final, line.watch)
+        if _is_there(final, wanted, line):
+            # Another process brought it while this one waited for its turn.
+            part.discard()
+            return wanted.identity
         part.take_up(wanted.size, line.watch)
         line.meter.skip(part.position)
         for is_last in (False, True):
@@ -116,11 +117,17 @@ def fetch(wanted: Wanted, final: Path, line: Line) -> str:
                 return part.sha256()
             _clear(part, line)
             if is_last:
-                part.path.unlink(missing_ok=True)
+                part.discard()
     raise DownloadCorrupt(
         f"{wanted.name} came twice with other bytes than its hash says.",
         "Try again later, or choose another endpoint.",
     )
+
+
+def _is_there(final: Path, wanted: Wanted, line: Line) -> bool:
+    if not final.is_file() or final.stat().st_size != wanted.size:
+        return False
+    return sha256_of(final, line.watch) == wanted.sha256
 
 
 def _ask_about(source: SourceFile, url: str, line: Line) -> Wanted | _Setback:

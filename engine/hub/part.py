@@ -78,6 +78,15 @@ class Part:
             raise disk_error(self.path, error) from error
         return digest.hexdigest()
 
+    def discard(self) -> None:
+        """Remove the unfinished file; nothing can be done with it after that."""
+        if sys.platform == "win32":
+            # There an open file cannot be removed.
+            self._stream.close()
+        # What stays is gone on with, and found wrong again, when the file is wanted again.
+        with suppress(OSError):
+            self.path.unlink()
+
     def finish(self, final: Path) -> None:
         """Put the file in its place, all or nothing, to outlast a power cut; raise `DiskError`."""
         try:
@@ -107,14 +116,13 @@ def part_path(final: Path, identity: str) -> Path:
 
 
 @contextmanager
-def open_part(final: Path, identity: str, watch: Watch) -> Iterator[Part | None]:
+def open_part(final: Path, identity: str, watch: Watch) -> Iterator[Part]:
     """Open the unfinished file for writing, alone; wait while another process writes it.
 
-    Yield None if that process has finished it. Raise `DiskError`, or `Cancelled` while waiting.
+    Raise `DiskError`, or `Cancelled` while waiting.
     """
     path = part_path(final, identity)
     make_folder(path.parent)
-    waited = False
     while True:
         try:
             stream = path.open("r+b" if path.exists() else "x+b")
@@ -127,10 +135,6 @@ def open_part(final: Path, identity: str, watch: Watch) -> Iterator[Part | None]
             if _lock(stream) and _is_still(stream, path):
                 yield Part(path, stream)
                 return
-        if waited and final.exists():
-            yield None
-            return
-        waited = True
         watch.sleep(WAIT_SECONDS)
 
 
