@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+import torch
 from torch import Tensor
 
 from engine.checkpoints.formats.door import PLAIN, Stored
@@ -23,17 +22,22 @@ def unpack(raw: Raw, _stored: Stored) -> Tensor:
 def rotated(raw: Raw, stored: Stored) -> Tensor:
     """Return what `unpack` does, turned back: float32 [N, K], K a multiple of `options["group"]`.
 
-    Every group of 4^n columns was multiplied by the orthonormal regular Hadamard matrix, the n-th
-    Kronecker power of H4 / 2, where H4 is 1 but for -1 on the diagonal from below. It is its own
-    inverse, and a product with H4 / 2 is half the sum minus the opposite number.
-    Huang et al. 2025, "ConvRot" (arXiv:2512.03673).
+    Every group of 4^n columns was multiplied by the regular Hadamard matrix before it was
+    quantised; the matrix is its own inverse. Huang et al. 2025, "ConvRot" (arXiv:2512.03673).
     """
-    weight = unpack(raw, stored)
-    stages = round(math.log(stored.options["group"], 4))
-    turned = weight.reshape(-1, *[4] * stages)
-    for axis in range(1, stages + 1):
-        turned = turned.sum(axis, keepdim=True) / 2 - turned.flip(axis)
-    return turned.reshape(weight.shape)
+    values, group = raw["values"], stored.options["group"]
+    # Small integers and powers of two: the product is exact, even where a GPU rounds its factors.
+    turned = values.float().reshape(-1, group) @ regular_hadamard(group, values.device)
+    return turned.reshape(stored.shape) * raw["scales"].float().reshape(-1, 1)
+
+
+def regular_hadamard(size: int, device: torch.device) -> Tensor:
+    """Return the orthonormal Hadamard matrix of equal row sums, float32 [size, size], size 4^n."""
+    step = torch.full((4, 4), 0.5, device=device) - torch.eye(4, device=device).flip(0)
+    matrix = torch.ones(1, 1, device=device)
+    while len(matrix) < size:
+        matrix = torch.kron(matrix, step)
+    return matrix
 
 
 def int8_rows(raw: Raw, stored: Stored) -> Int8Rows:

@@ -133,6 +133,18 @@ def test_numbers_that_are_none_are_refused_wherever_they_stand(tmp_path, name):
     assert tried
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf], ids=str)
+def test_integers_whose_scales_are_no_numbers_are_refused(tmp_path, number):
+    written = written_by("int8 [N, 1]")
+    written.tensors["a.weight_scale"].numbers[5] = number
+    path = file_of({"a": written}, tmp_path / "file.safetensors")
+    with (
+        open_weights([read_header(path)]) as source,
+        pytest.raises(FileRejected, match="not finite"),
+    ):
+        source.read_int8("a.weight")
+
+
 def described(tmp_path, name="int8 [N, 1]", **changes):
     """A file whose only layer has changed options."""
     written = written_by(name)
