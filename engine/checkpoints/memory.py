@@ -36,5 +36,5 @@ def _answers(folder: Path) -> dict[str, str]:
         values = read_object(folder / FILE)
     except UserError:
         return {}
-    names = {variant.name for variant in VARIANTS}
+    names = [variant.name for variant in VARIANTS]
     return {digest: name for digest, name in values.items() if name in names}
