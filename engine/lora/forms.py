@@ -65,7 +65,7 @@ def measure(roles: Mapping[str, Shape]) -> Measure | None:
         raise Malformed(f"has rank {found.rank:,}, more than {MAX_RANK:,}")
     if 0 in found.shape:
         raise Malformed(f"changes a weight of the shape {list(found.shape)}")
-    _check_magnitude(roles.get("dora_scale"), found)
+    _check_magnitude(shapes.get("dora_scale"), found)
     return found
 
 

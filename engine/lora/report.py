@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from engine.checkpoints.files import label
 from engine.errors import FileRejected
@@ -19,6 +19,8 @@ MAX_NAMES: Final = 20
 """Module names that a report lists of each kind; the counts are whole."""
 
 MAX_NAME: Final = 120
+
+_Number = TypeVar("_Number", int, float)
 
 
 class Verdict(StrEnum):
@@ -34,8 +36,8 @@ class LoraReport:
     """What an adapter file is and does to a model.
 
     forms: LoRA, LoHa, LoKr, diff, and DoRA where magnitudes are apart. ranks, alphas: each once,
-    rising. size: bytes. matched, total: modules. usable: whether it is applied without more ado.
-    trained_for: a guess, "turbo", "base", "de-turbo" or "omni-base". sentence: all of it, or why
+    rising, of very many only some. size: bytes. matched, total: modules. usable: whether it is
+    applied without more ado. trained_for: a guess, "turbo", "base", "de-turbo" or "omni-base". sentence: all of it, or why
     the adapter is refused.
     """
 
@@ -86,8 +88,8 @@ def _report(found: Match, sentence: str, *, usable: bool) -> LoraReport:
         dialect=lora.dialect,
         forms=_forms(lora),
         size=lora.header.size,
-        ranks=tuple(sorted({change.rank for change in lora.changes if change.rank})),
-        alphas=tuple(sorted({c.alpha for c in lora.changes if c.alpha is not None})),
+        ranks=_some({change.rank for change in lora.changes if change.rank}),
+        alphas=_some({c.alpha for c in lora.changes if c.alpha is not None}),
         matched=found.matched,
         total=found.total,
         unmatched=_bounded(found.unmatched),
@@ -114,6 +116,12 @@ def _forms(lora: LoraFile) -> tuple[str, ...]:
     if any(change.decomposed for change in lora.changes):
         forms.add("DoRA")
     return tuple(sorted(forms))
+
+
+def _some(numbers: Iterable[_Number]) -> tuple[_Number, ...]:
+    """Return numbers, rising; of very many the lowest, and the highest."""
+    rising = tuple(sorted(numbers))
+    return rising if len(rising) <= MAX_NAMES else (*rising[: MAX_NAMES - 1], rising[-1])
 
 
 def _bounded(names: Sequence[str]) -> tuple[str, ...]:

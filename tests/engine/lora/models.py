@@ -58,7 +58,7 @@ def effective(model: Transformer) -> dict[str, Tensor]:
         else:
             found[f"{name}.weight"] = weight.double()
         if bias is not None:
-            found[f"{name}.bias"] = bias.double()
+            found[f"{name}.bias"] = (zero[0] if weight.ndim == 2 else bias).double()
     for token in ("x_pad_token", "cap_pad_token"):
         found[token] = getattr(model, token).double()
     return found

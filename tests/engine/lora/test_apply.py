@@ -52,8 +52,11 @@ def test_a_hundred_stacks_leave_the_model_bit_for_bit(transformer, shelf):
 
 
 def test_a_stack_is_the_sum_of_its_adapters(transformer, shelf, base):
-    names = ("kohya", "one_trainer_dora", "one_trainer_dora_by_row", "lycoris_lokr", "comfy_native")
-    weights = (1.5, -0.6, 0.8, 1.0, -2.0)
+    names = (
+        "kohya", "one_trainer_dora", "one_trainer_dora_by_row", "peft_dora", "lycoris_lokr",
+        "comfy_native", "loha_of_high_rank", "fused_dora",
+    )  # fmt: skip
+    weights = (1.5, -0.6, 0.8, -0.7, 1.0, -2.0, 0.1, 0.5)
     apply(transformer, [Adapter(shelf[n][1], w) for n, w in zip(names, weights, strict=True)])
     merged = dict(base)
     for name, weight in zip(names, weights, strict=True):

@@ -66,6 +66,17 @@ def test_half_precision_files_are_read_as_they_stand(dtype, base, transformer, t
     assert difference(effective(transformer), ours(book.merged())) <= BOUND
 
 
+def test_float8_files_are_read_as_they_stand(base, transformer, tmp_path):
+    book, lora = written("diffsynth", base, tmp_path, torch.float8_e4m3fn)
+    apply(transformer, [Adapter(lora)])
+    for name in book.deltas:
+        stem = name.removesuffix(".weight")
+        up, down = (book.tensors[f"{stem}.lora_{side}.default.weight"] for side in "BA")
+        rounded = [part.to(torch.float8_e4m3fn).double() for part in (up, down)]
+        book.deltas[name] = rounded[0] @ rounded[1]
+    assert difference(effective(transformer), ours(book.merged())) <= BOUND
+
+
 def test_what_is_stated_twice_counts_once_and_acts_once(base, tmp_path):
     _, lora = written("dotted_with_duplicates", base, tmp_path)
     found = match(lora, CONFIG)

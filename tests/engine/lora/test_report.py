@@ -49,6 +49,16 @@ def test_a_report_of_half_an_adapter_names_what_is_missing(base, tmp_path):
     assert "--lora-partial" in report.sentence
 
 
+def test_a_report_of_very_many_ranks_keeps_the_lowest_and_the_highest(tmp_path):
+    book = Book({})
+    for rank in range(1, 41):
+        name = f"diffusion_model.layers.{rank}.attention.to_q"
+        book.tensors |= {f"{name}.lora_A.weight": book.random(rank, 4),
+                         f"{name}.lora_B.weight": book.random(4, rank)}  # fmt: skip
+    report = describe_lora(book.save(tmp_path / "odd.safetensors"), CONFIG)
+    assert report.ranks == (*range(1, MAX_NAMES), 40)
+
+
 def test_a_report_lists_a_bounded_number_of_names(base, tmp_path):
     book = Book(base)
     for index in range(500):
