@@ -20,7 +20,7 @@ MAX_NAMES: Final = 20
 
 MAX_NAME: Final = 120
 
-_Number = TypeVar("_Number", int, float)
+_Number = TypeVar("_Number", bound=float)
 
 
 class Verdict(StrEnum):
@@ -37,8 +37,8 @@ class LoraReport:
 
     forms: LoRA, LoHa, LoKr, diff, and DoRA where magnitudes are apart. ranks, alphas: each once,
     rising, of very many only some. size: bytes. matched, total: modules. usable: whether it is
-    applied without more ado. trained_for: a guess, "turbo", "base", "de-turbo" or "omni-base". sentence: all of it, or why
-    the adapter is refused.
+    applied without more ado. trained_for: a guess, "turbo", "base", "de-turbo" or "omni-base".
+    sentence: all of it, or why the adapter is refused.
     """
 
     name: str
