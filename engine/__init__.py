@@ -32,8 +32,13 @@ from engine.events import (
     Started,
     Warned,
 )
+from engine.hub.plan import DownloadPlan
+from engine.hub.service import Downloads, DownloadState, DownloadStatus
+from engine.hub.watch import DownloadProgress
 from engine.images.metadata import read_recipe, request_from_recipe
 from engine.jobs.order import Output
+from engine.lora.library import LoraEntry
+from engine.lora.report import LoraReport, Verdict
 from engine.request import (
     MAX_COUNT,
     MAX_PIXELS,
@@ -44,10 +49,12 @@ from engine.request import (
     MIN_SIDE,
     SIDE_MULTIPLE,
     Device,
+    Lora,
     Precision,
     Request,
 )
 from engine.service import Engine, Status
+from engine.service.catalogue import Availability, Catalogue, ModelEntry
 from engine.settings import Settings, Theme
 from engine.variants import Ignored, Limits, Size, Variant
 
@@ -60,13 +67,20 @@ __all__ = [
     "MAX_STEPS",
     "MIN_SIDE",
     "SIDE_MULTIPLE",
+    "Availability",
     "BadRequest",
     "BugError",
     "Cancelled",
     "CancelledError",
+    "Catalogue",
     "Device",
     "DiskError",
     "Done",
+    "DownloadPlan",
+    "DownloadProgress",
+    "DownloadState",
+    "DownloadStatus",
+    "Downloads",
     "Engine",
     "ErrorReport",
     "Failed",
@@ -74,6 +88,10 @@ __all__ = [
     "Ignored",
     "JobEvent",
     "Limits",
+    "Lora",
+    "LoraEntry",
+    "LoraReport",
+    "ModelEntry",
     "NotFound",
     "NumericalError",
     "OutOfMemory",
@@ -95,6 +113,7 @@ __all__ = [
     "Theme",
     "UserError",
     "Variant",
+    "Verdict",
     "Warned",
     "WorkerLost",
     "from_report",

@@ -7,40 +7,55 @@ import json
 
 from engine.checkpoints.info import MODEL, ModelFile, describe
 from engine.cli.terminal import say
+from engine.hub.record import Installed, installed
 from engine.settings import Settings
-from engine.tasks.find import model_path
+from engine.tasks.find import MODELS, hints, model_path
 from engine.variants import VARIANTS, Variant
 
 
 def list_models(options: argparse.Namespace) -> int:
     """Print the variants the program knows and whether their weights are here."""
+    here = installed(Settings().data_dir / MODELS)
     if options.json:
-        say(json.dumps([_as_json(variant) for variant in VARIANTS]))
+        say(json.dumps([_as_json(variant, here) for variant in VARIANTS]))
         return 0
     for variant in VARIANTS:
-        state = "ready" if _is_here(variant) else "needs weights"
-        say(f"{variant.name:<12} {state:<14} {variant.summary}")
+        say(f"{variant.name:<15} {_state(variant, here):<16} {variant.summary}")
     return 0
 
 
 def show_model(options: argparse.Namespace) -> int:
     """Print what a model is, from its headers alone."""
-    found = describe(model_path(options.model, Settings().data_dir))
+    data_dir = Settings().data_dir
+    found = describe(model_path(options.model, data_dir), hints(None, data_dir))
     say(json.dumps(found.to_json()) if options.json else "\n".join(_in_words(found)))
     return 0
 
 
-def _is_here(variant: Variant) -> bool:
-    return variant.folder is not None and variant.folder.is_dir()
+def _state(variant: Variant, here: tuple[Installed, ...]) -> str:
+    """Say in two words what there is of a model."""
+    if variant.folder is not None:
+        return "ready" if variant.folder.is_dir() else "missing"
+    precisions = [model.precision for model in here if model.variant == variant.name]
+    if precisions:
+        return f"ready: {', '.join(precisions)}"
+    return "not published" if variant.unavailable else "can be fetched"
 
 
-def _as_json(variant: Variant) -> dict[str, object]:
+def _as_json(variant: Variant, here: tuple[Installed, ...]) -> dict[str, object]:
+    own = [model for model in here if model.variant == variant.name]
     return {
         "name": variant.name,
         "title": variant.title,
         "summary": variant.summary,
         "licence": variant.licence,
-        "ready": _is_here(variant),
+        "ready": bool(own) or (variant.folder is not None and variant.folder.is_dir()),
+        "installed": {model.precision: str(model.folder) for model in own},
+        "downloads": {
+            download.precision: sum(file.size for file in download.files)
+            for download in variant.downloads
+        },
+        "unavailable": variant.unavailable,
     }
 
 

@@ -60,10 +60,14 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerState:
-    """Says that the painting process is ready; `device` and `memory` are words for the user."""
+    """Says that the painting process is ready; `device` and `memory` are words for the user.
+
+    total_bytes: memory that the device has, 0 where unknown.
+    """
 
     device: str
     memory: str
+    total_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

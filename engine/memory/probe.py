@@ -34,10 +34,12 @@ def describe(device: str) -> WorkerState:
     if device.startswith("cuda"):
         free, total = torch.cuda.mem_get_info(torch.device(device))
         memory = f"{(total - free) / GIB:.1f} of {total / GIB:.1f} GiB in use"
-        return WorkerState(device=torch.cuda.get_device_name(device), memory=memory)
+        return WorkerState(
+            device=torch.cuda.get_device_name(device), memory=memory, total_bytes=total
+        )
     memory = f"{anonymous_gib():.1f} GiB in use"
     name = "Apple GPU" if device == "mps" else f"CPU, {os.cpu_count()} cores"
-    return WorkerState(device=name, memory=memory)
+    return WorkerState(device=name, memory=memory, total_bytes=host_bytes())
 
 
 def limit(device: str, vram_gb: float | None) -> bool:
@@ -51,6 +53,14 @@ def limit(device: str, vram_gb: float | None) -> bool:
     share = 1.0 if vram_gb is None else min(1.0, vram_gb * GIB / total)
     torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
     return True
+
+
+def host_bytes() -> int:
+    """Return the bytes of the computer's memory; 0 where the system does not tell."""
+    names = os.sysconf_names if hasattr(os, "sysconf_names") else {}
+    if not {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= names.keys():
+        return 0
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def anonymous_gib() -> float:

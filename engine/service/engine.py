@@ -26,13 +26,16 @@ from engine.errors import (
     report,
 )
 from engine.events import Done, Failed, JobEvent, Result
+from engine.hub.plan import DownloadPlan, plan_download
+from engine.hub.service import Downloads
 from engine.jobs.desk import Desk
 from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
 from engine.request import Device, Precision, Request
+from engine.service.catalogue import Catalogue
 from engine.service.links import GRACE_SECONDS, Link, ProcessLink, ThreadLink
 from engine.settings import Settings
 from engine.storage import sweep_temporary
-from engine.tasks.find import find_model
+from engine.tasks.find import MODELS, find_model
 from engine.variants import VARIANTS, Variant, by_name
 
 State = Literal["starting", "ready", "busy", "restarting"]
@@ -42,12 +45,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How the engine is: its state, the device and its memory in words, and how many jobs wait."""
+    """How the engine is: its state, the device and its memory in words, and how many jobs wait.
+
+    total_bytes: memory that the device has, 0 while that is unknown.
+    """
 
     state: State
     device: str
     memory: str
     queue: int
+    total_bytes: int = 0
 
 
 class Engine:
@@ -73,6 +80,7 @@ class Engine:
         self._link: Link | None = None
         self._state: WorkerState | None = None
         self._was_lost = False
+        self._downloads = Downloads()
         self._closed = threading.Event()
         self._wanted = threading.Event()
         if not asleep:
@@ -188,11 +196,32 @@ class Engine:
                 state = "busy" if self._desk.running else "ready"
             device = self._state.device if self._state else ""
             memory = self._state.memory if self._state else ""
-            return Status(state=state, device=device, memory=memory, queue=self._desk.waiting)
+            total = self._state.total_bytes if self._state else 0
+            return Status(
+                state=state,
+                device=device,
+                memory=memory,
+                queue=self._desk.waiting,
+                total_bytes=total,
+            )
 
     def models(self) -> tuple[Variant, ...]:
         """Return the model variants that the program knows, in the order to offer them."""
         return VARIANTS
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The models and adapters there are, by the settings of this moment."""
+        return Catalogue(self._settings)
+
+    @property
+    def downloads(self) -> Downloads:
+        """The download that runs in the background, if any."""
+        return self._downloads
+
+    def plan_download(self, name: str, precision: Precision = Precision.AUTO) -> DownloadPlan:
+        """Say what fetching a model would take, before anything is fetched; raise `NotFound`."""
+        return plan_download(by_name(name), precision, self._settings.data_dir / MODELS)
 
     def model(self, name_or_path: str) -> Variant:
         """Return the variant of a name or of a model folder; raise `NotFound`, `FileRejected`."""
@@ -212,6 +241,7 @@ class Engine:
             self._news.notify_all()
         if link is not None:
             link.dismiss()
+        self._downloads.close()
         self._supervisor.join(2 * GRACE_SECONDS)
 
     def _check_open(self) -> None:

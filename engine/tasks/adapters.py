@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from engine.lora.apply import Adapter
 from engine.lora.file import read_lora
-from engine.lora.library import find_lora
 from engine.lora.match import match, require
 from engine.model.config import TransformerConfig
 from engine.request import Request
+from engine.tasks.find import lora_path
 
 
 def choose_adapters(
@@ -27,8 +26,3 @@ def choose_adapters(
         notices += require(match(file, config), partial=request.lora_partial)
         adapters.append(Adapter(file, lora.weight, partial=request.lora_partial))
     return tuple(adapters), tuple(notices)
-
-
-def lora_path(name: str, folder: Path) -> Path:
-    """Return the file of an adapter, given by its path or by a name in the folder."""
-    return Path(name) if os.path.lexists(name) else find_lora(name, folder)

@@ -1,4 +1,4 @@
-"""Finds the model that a request names: a variant, or the path of files that the user has."""
+"""Finds what a request names: a variant, a model that the user added, a path; an adapter."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from engine.checkpoints.checkpoint import Checkpoint
+from engine.checkpoints.library import Library
 from engine.checkpoints.open import Hints, open_model
 from engine.errors import NotFound
 from engine.hub.record import installed, installed_folder
+from engine.lora.library import find_lora
 from engine.request import Precision, Request
 from engine.variants import SHORT_NAMES, VARIANTS, Variant, by_name
 
@@ -19,20 +21,35 @@ MODELS: Final = "models"
 
 def find_model(request: Request, data_dir: Path) -> Checkpoint:
     """Open the model of a request; raise `NotFound` or `FileRejected`."""
+    path = model_path(request.model, data_dir, request.precision)
+    return open_model(path, hints=hints(request.variant, data_dir))
+
+
+def hints(variant: str | None, data_dir: Path) -> Hints:
+    """Return what helps to open a model: what the user said, and the models that are here."""
     homes = tuple(model.folder for model in installed(data_dir / MODELS))
-    hints = Hints(variant=request.variant, homes=homes, data=data_dir)
-    return open_model(model_path(request.model, data_dir, request.precision), hints=hints)
+    return Hints(variant=variant, homes=homes, data=data_dir)
 
 
 def model_path(name: str, data_dir: Path, precision: Precision = Precision.AUTO) -> Path:
-    """Return where the model of a variant's name or a path lies; raise `NotFound`.
+    """Return where a model lies; raise `NotFound`.
 
-    Names go first: a folder called turbo is given as ./turbo. Of a model that was downloaded more
-    than once, the copy of `precision` is taken.
+    name: a variant's, one of the user's list, or a path, in this order: a folder called turbo is
+    given as ./turbo. Of a model that was downloaded more than once, the copy of `precision` is
+    taken.
     """
-    known = {*SHORT_NAMES, *(variant.name for variant in VARIANTS)}
-    is_path = name not in known and os.path.lexists(name)
-    return Path(name) if is_path else _folder_of(by_name(name), data_dir, precision)
+    if name in {*SHORT_NAMES, *(variant.name for variant in VARIANTS)}:
+        return _folder_of(by_name(name), data_dir, precision)
+    added = Library(data_dir).find(name)
+    if added is None and not os.path.lexists(name):
+        # Raises, with the names there are.
+        by_name(name)
+    return added or Path(name)
+
+
+def lora_path(name: str, folder: Path) -> Path:
+    """Return the file of an adapter, given by its path or by a name in the folder."""
+    return Path(name) if os.path.lexists(name) else find_lora(name, folder)
 
 
 def _folder_of(variant: Variant, data_dir: Path, precision: Precision) -> Path:

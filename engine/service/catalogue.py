@@ -1,0 +1,163 @@
+"""What there is to paint with: models that are here or can be fetched, and adapters. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from engine.checkpoints.checkpoint import Checkpoint
+from engine.checkpoints.library import Library
+from engine.checkpoints.memory import remember
+from engine.errors import StudioError
+from engine.hub.record import installed
+from engine.lora.library import LoraEntry, list_loras
+from engine.lora.report import LoraReport, describe_lora
+from engine.request import Precision, Request
+from engine.settings import Settings
+from engine.tasks.find import MODELS, find_model, lora_path
+from engine.variants import VARIANTS, Variant, by_name
+
+BYTES: Final = {Precision.FP32: 4.0, Precision.BF16: 2.0, Precision.FP16: 2.0, Precision.INT8: 1.1}
+"""Bytes of a number in memory; int8 leaves a tenth of a model in bf16."""
+
+
+class Availability(StrEnum):
+    """Whether a model can be painted with."""
+
+    HERE = "here"
+    FETCH = "fetch"
+    NOWHERE = "nowhere"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """A model on offer.
+
+    name: what a request calls it. precision: number types of its files. size: bytes of its files,
+    here or to be fetched. numbers: how many numbers it has, 0 where unknown. note: what to tell of
+    a model that is not here. added: the user added it, and may take it off the list. sure: whether
+    something says which variant it is; the user can.
+    """
+
+    name: str
+    title: str
+    variant: Variant
+    availability: Availability
+    precision: str = ""
+    size: int = 0
+    numbers: int = 0
+    note: str = ""
+    added: bool = False
+    sure: bool = True
+
+    def needs(self, precision: Precision) -> int:
+        """Return about how many bytes the model takes in memory, whole, in a precision."""
+        return int(self.numbers * BYTES.get(precision, 2.0))
+
+
+class Catalogue:
+    """Looks at the folders that the settings name, anew each time it is asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._library = Library(settings.data_dir)
+
+    def models(self) -> tuple[ModelEntry, ...]:
+        """Return every model: those that are here first."""
+        entries = [*self._variants(), *self._added()]
+        return tuple(sorted(entries, key=lambda entry: entry.availability is not Availability.HERE))
+
+    def add(self, path: Path) -> ModelEntry:
+        """Put a file or folder on the list; raise `NotFound`, `BadRequest` or `FileRejected`."""
+        known = self._library.add(path)
+        return next(entry for entry in self._added() if entry.name == known.name)
+
+    def remove(self, name: str) -> None:
+        """Take a model that the user added off the list, not off the disk; raise `NotFound`."""
+        self._library.remove(name)
+
+    def settle(self, name: str, variant: str) -> None:
+        """Remember which variant a model is; raise an error of the tree."""
+        chosen = by_name(variant)
+        found = find_model(Request(prompt="", model=name), self._settings.data_dir)
+        remember(found.parts.transformer.digest, chosen.name, self._settings.data_dir)
+
+    def loras(self) -> tuple[LoraEntry, ...]:
+        """Return the adapters in the user's folder."""
+        return list_loras(self._settings.lora_folder)
+
+    def lora(self, name: str, model: str) -> LoraReport:
+        """Say what an adapter is and how it fits a model; raise an error of the tree."""
+        config = find_model(Request(prompt="", model=model), self._settings.data_dir).transformer
+        return describe_lora(lora_path(name, self._settings.lora_folder), config)
+
+    def _variants(self) -> Iterator[ModelEntry]:
+        here = {model.variant for model in installed(self._settings.data_dir / MODELS)}
+        for variant in VARIANTS:
+            if variant.folder is not None or variant.name in here:
+                yield self._entry(variant.name, variant.title, variant)
+            elif variant.unavailable is not None:
+                yield _absent(variant, Availability.NOWHERE, note=variant.unavailable)
+            else:
+                sizes = [sum(f.size for f in d.files) for d in variant.downloads]
+                yield _absent(variant, Availability.FETCH, size=sizes[0] if sizes else 0)
+
+    def _added(self) -> Iterator[ModelEntry]:
+        for known in self._library.list():
+            yield replace(self._entry(known.name, known.name, by_name("turbo")), added=True)
+
+    def _entry(self, name: str, title: str, variant: Variant) -> ModelEntry:
+        """Describe a model that is here; one that cannot be opened is shown with the reason.
+
+        variant: what to take it for where it cannot be opened.
+        """
+        asked = Request(prompt="", model=name, precision=self._settings.precision)
+        try:
+            found = find_model(asked, self._settings.data_dir)
+        except StudioError as error:
+            return ModelEntry(
+                name=name,
+                title=title,
+                variant=variant,
+                availability=Availability.DAMAGED,
+                note=str(error),
+            )
+        return ModelEntry(
+            name=name,
+            title=title,
+            variant=found.variant,
+            availability=Availability.HERE,
+            precision=_precision(found),
+            size=found.size,
+            numbers=_numbers(found),
+            sure=found.variant_known,
+        )
+
+
+def _absent(
+    variant: Variant, availability: Availability, *, size: int = 0, note: str = ""
+) -> ModelEntry:
+    return ModelEntry(
+        name=variant.name,
+        title=variant.title,
+        variant=variant,
+        availability=availability,
+        size=size,
+        note=note,
+    )
+
+
+def _precision(checkpoint: Checkpoint) -> str:
+    """Name the number type that most of the transformer is stored in."""
+    kinds = [weight.kind for weight in checkpoint.parts.transformer.weights.values()]
+    return max(sorted(set(kinds)), key=kinds.count)
+
+
+def _numbers(checkpoint: Checkpoint) -> int:
+    shapes = (s for part in checkpoint.parts.every for s in part.shapes.values())
+    return sum(math.prod(shape) for shape in shapes)
