@@ -59,8 +59,7 @@ def _codes(packed: Tensor, columns: int) -> Tensor:
 
 def _int4(codes: Tensor) -> Tensor:
     """Read two's complement of 4 bits, uint8 [n, k], as float32."""
-    shifted: Tensor = (codes ^ 8).to(torch.int8)
-    return (shifted - 8).float()
+    return ((codes ^ 8).to(torch.int8) - 8).float()
 
 
 def _fp4(codes: Tensor) -> Tensor:
@@ -71,7 +70,8 @@ def _fp4(codes: Tensor) -> Tensor:
 
 def _scaled(values: Tensor, scales: Tensor, group: int) -> Tensor:
     """Multiply values [n, k] by one scale [n, k / group] for each group of a row."""
-    return (values.unflatten(1, (-1, group)) * scales[..., None]).flatten(1)
+    scaled: Tensor = values.unflatten(1, (-1, group)) * scales[..., None]
+    return scaled.flatten(1)
 
 
 def _scales(packed: Tensor) -> Tensor:
