@@ -63,11 +63,11 @@ def fused(weights: Mapping[str, Tensor]) -> Weights:
             rows = [weights[name.replace("to_q", f"to_{x}")] for x in "qkv"]
             found[name.replace("to_q", "qkv")] = torch.cat(rows)
         elif not name.endswith(("to_k.weight", "to_v.weight")):
-            found[_original(name)] = weight
+            found[original_transformer_name(name)] = weight
     return found
 
 
-def _original(name: str) -> str:
+def original_transformer_name(name: str) -> str:
     name = name.replace("to_out.0", "out").replace("norm_q", "q_norm").replace("norm_k", "k_norm")
     name = name.replace("all_final_layer.2-1.", "final_layer.")
     return name.replace("all_x_embedder.2-1.", "x_embedder.")
