@@ -97,7 +97,7 @@ def _reuse(file: PlannedFile, hashes: Hashes, watch: Watch) -> str:
     """Link or copy a file of this machine, if it still is what it was when it was planned."""
     original = file.original or file.path
     sha256 = hashes.sha256(original, watch)
-    if file.source.sha256 not in {None, sha256}:
+    if file.sha256 not in {None, sha256}:
         raise FileRejected(f"{original} has changed meanwhile.", "Start the download again.")
     if file.original is not None:
         bring(original, file.path)

@@ -13,7 +13,7 @@ from engine.errors import BadRequest, DiskError, FileRejected, NotFound
 from engine.hub.hosts import choose_hosts
 from engine.hub.part import part_path
 from engine.hub.record import HASHES_NAME, RecordedFile, folder_for, read_record
-from engine.hub.reuse import Hashes, Way, default_homes, find, way_to
+from engine.hub.reuse import SMALLEST, Hashes, Sum, Way, default_homes, find, way_to
 from engine.hub.watch import Watch
 from engine.request import Precision
 from engine.variants import Download, SourceFile, Variant
@@ -21,6 +21,7 @@ from engine.variants import Download, SourceFile, Variant
 SPARE_BYTES: Final = 200_000_000
 """Kept free on the disk: what else is written meanwhile must find room."""
 
+MAX_FOLDERS: Final = 1000
 GB: Final = 1e9
 
 
@@ -37,14 +38,15 @@ class Step(StrEnum):
 class PlannedFile:
     """A file of a model and how it will come.
 
-    path: where it will lie. original: the file that is linked or copied. came: bytes of it that
-    an earlier run fetched.
+    path: where it will lie. original: the file that is linked or copied. sha256: of its bytes,
+    None if only the server knows it. came: bytes of it that an earlier run fetched.
     """
 
     source: SourceFile
     path: Path
     step: Step
     original: Path | None = None
+    sha256: str | None = None
     came: int = 0
 
 
@@ -126,7 +128,8 @@ def plan_download(
     """Plan the download of a model; nothing is fetched and nothing is written but hashes.
 
     precision: AUTO is the variant's first. models: folder of all downloaded models; the model gets
-    one of its own in it. homes: folders to look for files in, besides the usual ones.
+    one of its own in it. homes: folders to look for files in, before the usual ones; a model
+    folder of this program from elsewhere is understood with all its hashes.
     Raise `NotFound` for weights nobody can fetch, `BadRequest`, `HostRefused` or `Cancelled`.
     """
     download = choose(variant, precision)
@@ -136,8 +139,11 @@ def plan_download(
     recorded = _recorded(folder)
     here = {f for f in download.files if _is_here(f, folder, recorded.get(f.to), hashes, watch)}
     missing = [file for file in download.files if file not in here]
-    places = (*(homes or ()), models, *default_homes())
-    found = find(missing, dict.fromkeys(places), hashes, watch) if missing else {}
+    sums = _sums(missing, homes or ())
+    found = find(sums, homes or (), hashes, watch)
+    # Looking for small files in places that nobody named takes longer than fetching them.
+    large = {f: s for f, s in sums.items() if f not in found and s[0] >= SMALLEST}
+    found |= find(large, (models, *default_homes()), hashes, watch)
     return DownloadPlan(
         variant=variant.name,
         title=variant.title,
@@ -146,7 +152,10 @@ def plan_download(
         folder=folder,
         endpoint=hosts.endpoint,
         files=tuple(
-            _planned(file, folder, found.get(file), is_here=file in here) for file in download.files
+            PlannedFile(source=file, path=folder / file.to, step=Step.HERE)
+            if file in here
+            else _planned(file, folder, found.get(file), sums.get(file))
+            for file in download.files
         ),
         free=_free(folder),
     )
@@ -169,17 +178,41 @@ def choose(variant: Variant, precision: Precision) -> Download:
 
 
 def _planned(
-    source: SourceFile, folder: Path, original: Path | None, *, is_here: bool
+    source: SourceFile, folder: Path, original: Path | None, known: Sum | None
 ) -> PlannedFile:
     path = folder / source.to
-    if is_here:
-        return PlannedFile(source=source, path=path, step=Step.HERE)
+    sha256 = known[1] if known else None
     if original is not None:
         step = Step.LINK if way_to(original, folder) is Way.LINK else Step.COPY
-        return PlannedFile(source=source, path=path, step=step, original=original)
-    part = part_path(path, source.sha256) if source.sha256 else None
+        return PlannedFile(source=source, path=path, step=step, original=original, sha256=sha256)
+    part = part_path(path, sha256) if sha256 else None
     came = part.stat().st_size if part is not None and part.is_file() else 0
-    return PlannedFile(source=source, path=path, step=Step.FETCH, came=min(came, source.size))
+    return PlannedFile(
+        source=source,
+        path=path,
+        step=Step.FETCH,
+        sha256=source.sha256,
+        came=min(came, source.size),
+    )
+
+
+def _sums(files: Sequence[SourceFile], homes: Sequence[Path]) -> dict[SourceFile, Sum]:
+    """Return size and hash of the files where they are known, from us or from earlier downloads."""
+    recorded: dict[str, Sum] = {}
+    for home in homes:
+        for folder in (home, *_folders_in(home)):
+            found = _recorded(folder).values()
+            recorded |= {file.source: (file.size, file.sha256) for file in found}
+    sums = {file: recorded.get(f"{file.repo}/{file.path}") for file in files}
+    ours = {file: (file.size, file.sha256) for file in files if file.sha256 is not None}
+    return {file: known for file, known in sums.items() if known is not None} | ours
+
+
+def _folders_in(home: Path) -> list[Path]:
+    try:
+        return [path for path in home.iterdir() if path.is_dir()][:MAX_FOLDERS]
+    except OSError:
+        return []
 
 
 def _is_here(

@@ -44,6 +44,10 @@ _APPLICATIONS: Final = (
 )
 
 
+Sum = tuple[int, str]
+"""Bytes and SHA-256 of a file."""
+
+
 class Way(StrEnum):
     """How a file on this machine comes into a model folder."""
 
@@ -127,22 +131,20 @@ def default_homes(environment: Mapping[str, str] = os.environ) -> tuple[Path, ..
 
 
 def find(
-    files: Iterable[SourceFile], homes: Iterable[Path], hashes: Hashes, watch: Watch
+    wanted: Mapping[SourceFile, Sum], homes: Iterable[Path], hashes: Hashes, watch: Watch
 ) -> dict[SourceFile, Path]:
-    """Return, for each file whose hash is known, a file on this machine with the same bytes."""
+    """Return, for each file that is wanted, a file below `homes` with the same bytes."""
     by_size: dict[int, dict[str, SourceFile]] = {}
-    for file in files:
-        if file.sha256 is not None and file.size >= SMALLEST:
-            by_size.setdefault(file.size, {})[file.sha256] = file
+    for file, (size, sha256) in wanted.items():
+        by_size.setdefault(size, {})[sha256] = file
     found: dict[SourceFile, Path] = {}
-    for path, size in _plain_files(homes, watch):
-        wanted = by_size.get(size)
-        if not wanted:
+    for path, size in _plain_files(homes, watch) if wanted else ():
+        if size not in by_size:
             continue
         # A file that vanishes or is closed to us is not there.
         with suppress(FileRejected, NotFound):
             real = path.resolve()
-            source = wanted.get(hashes.sha256(real, watch))
+            source = by_size[size].get(hashes.sha256(real, watch))
             if source is not None:
                 found.setdefault(source, real)
     return found

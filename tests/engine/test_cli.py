@@ -21,6 +21,7 @@ from engine.errors import DiskError
 from engine.images.metadata import read_recipe
 from engine.request import Lora, Request
 from engine.storage import project_root
+from engine.variants import VARIANTS
 
 ROOT = project_root()
 APP = (sys.executable, str(ROOT / "app.py"))
@@ -215,9 +216,10 @@ def test_models_are_listed(run):
     code, out, err = run("models", "list", "--json")
     listed = {model["name"]: model for model in json.loads(out[0])}
     assert (code, err) == (0, [])
-    assert list(listed) == ["demo-turbo", "demo-base", "turbo", "base"]
-    assert listed["turbo"]["ready"] is False
-    assert len(run("models", "list")[1]) == 4
+    assert list(listed) == [variant.name for variant in VARIANTS]
+    assert "not been published" in listed["edit"]["unavailable"]
+    assert listed["turbo"]["downloads"]["bf16"] > 20e9
+    assert len(run("models", "list")[1]) == len(VARIANTS)
 
 
 def test_a_model_is_described(run, tiny_model):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from engine.errors import BadRequest, DiskError, FileRejected, HostRefused, NotFound
-from engine.hub import Step, download, plan_download
+from engine.hub import Step, download, plan_download, verify
 from engine.hub.plan import SPARE_BYTES
 from engine.request import Precision
 from engine.variants import by_name
@@ -139,6 +139,16 @@ def test_a_file_that_changed_since_the_plan_is_not_linked(hub, tmp_path):
     with pytest.raises(FileRejected, match="changed"):
         download(plan, patience=QUICK)
     assert not (plan.folder / "transformer/weights.safetensors").exists()
+
+
+def test_a_model_folder_of_another_machine_needs_no_network_at_all(hub, tmp_path):
+    elsewhere = download(planned(hub, model(hub), tmp_path / "elsewhere"), patience=QUICK)
+    hub.asked.clear()
+    for given in (elsewhere, elsewhere.parent):
+        plan = planned(hub, model(hub), tmp_path / f"to-{given.name}", given)
+        assert set(steps(plan).values()) == {"link"}
+        assert verify(download(plan, patience=QUICK)) == ()
+    assert hub.asked == []
 
 
 def test_a_disk_that_knows_no_links_gets_a_copy(hub, tmp_path, monkeypatch):
