@@ -38,7 +38,7 @@ from engine.request import Request
 from engine.sampling.guidance import Guidance
 from engine.sampling.samplers import SAMPLERS
 from engine.sampling.schedules import schedule
-from engine.storage import atomic_write, make_folder, picture_name, sweep_temporary
+from engine.storage import atomic_write, check_writable, make_folder, picture_name, sweep_temporary
 from engine.tasks.adapters import choose_adapters
 from engine.tasks.find import find_model
 from engine.tasks.resolve import (
@@ -129,6 +129,7 @@ def resolve(order: Order, hooks: Hooks) -> Job:
             f"The sampler {asked.sampler!r:.40} is not known.",
             f"Choose one of {', '.join(SAMPLERS)}.",
         )
+    check_writable(order.output.folder)
     machine = hardware()
     device = choose_device(asked.device, machine)
     checkpoint = find_model(asked, order.data_dir)

@@ -50,6 +50,17 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
+def check_writable(folder: Path) -> None:
+    """Raise `DiskError` if files cannot be made in a folder, or it cannot be made itself."""
+    nearest = folder.absolute()
+    while not os.path.lexists(nearest) and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise DiskError(
+            f"The folder {folder} cannot be written to.", "Choose another, or change its rights."
+        )
+
+
 def atomic_write(path: Path, data: bytes) -> None:
     """Write a file so that other processes see the old bytes or all the new ones, never a part.
 

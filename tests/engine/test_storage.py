@@ -295,3 +295,22 @@ def test_storage_needs_no_torch(tmp_path):
     )
     script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], cwd=project_root(), check=True)
+
+
+@pytest.mark.parametrize("below", ["", "a", "a/b"])
+def test_a_folder_that_can_be_made_is_writable(below, tmp_path):
+    storage.check_writable(tmp_path / below)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("below", ["", "a"])
+def test_a_file_is_no_folder_to_write_to(below, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskError, match="file"):
+        storage.check_writable(tmp_path / "file" / below)
+
+
+def test_a_folder_without_the_right_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(DiskError, match="cannot be written to"):
+        storage.check_writable(tmp_path)
