@@ -1,7 +1,7 @@
 """The door of every checkpoint format: which tensors of a file make one weight, and how.
 
 A format claims the tensors it knows, key by key, since one file may mix several. What no format
-claims is plain floating point. Names stay those of the file's dialect. Nothing is read here, and
+claims is plain floating point. Names stay those of the file's dialect. No weight is read here, and
 nothing imports torch: the arithmetic lies in `engine.checkpoints.unpack`, under the same name.
 """
 

@@ -151,12 +151,15 @@ def scaled_float8(kind: tuple[int, int], shape: str, *, names: tuple[str, str]) 
     return write
 
 
-def comfy_float8(kind: tuple[int, int], shape: str) -> Writer:
+def comfy_float8(kind: tuple[int, int], shape: str, suffix: str = "") -> Writer:
     write = scaled_float8(kind, shape, names=("weight_scale", "input_scale"))
 
     def described(layer: str, weight: np.ndarray) -> Written:
         written = write(layer, weight)
-        written.metadata = {"format": COMFY_NAMES[kind], "full_precision_matrix_mult": True}
+        written.metadata = {
+            "format": COMFY_NAMES[kind] + suffix,
+            "full_precision_matrix_mult": True,
+        }
         return written
 
     return described
@@ -300,6 +303,7 @@ WRITERS: dict[str, Writer] = {
         for dtype, kind in (("e4m3", E4M3), ("e5m2", E5M2))
         for shape in ("[]", "[N]", "[N, 1]")
     },
+    "comfy e4m3 rowwise": comfy_float8(E4M3, "[N]", "_rowwise"),
     "int8 []": int8("[]"),
     "int8 [N, 1]": int8("[N, 1]"),
     "convrot 16": int8("[N, 1]", 16),
