@@ -13,18 +13,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from engine.checkpoints.assemble import split
-from engine.checkpoints.folder import (
-    PIPELINE_FILE,
-    SCHEDULER_FILE,
-    TRANSFORMER_CLASS,
-    VARIANT_KEY,
-)
+from engine.checkpoints.identity import VARIANT_KEY
 from engine.checkpoints.keys import (
     TRANSFORMER_DIALECTS,
     VAE_DIALECTS,
     Dialect,
     text_encoder_dialect,
 )
+from engine.checkpoints.layout import PIPELINE_FILE, SCHEDULER_FILE, TRANSFORMER_CLASS
 from engine.model.config import TransformerConfig, VaeConfig
 from engine.model.text_encoder import UNUSED_LAYERS, TextEncoder
 from engine.model.transformer import Transformer
@@ -66,7 +62,7 @@ class Networks:
 
 
 def save_folder(path: Path, networks: Networks) -> None:
-    """Write a model folder that `open_folder` and diffusers' ZImagePipeline read.
+    """Write a model folder that `open_model` and diffusers' ZImagePipeline read.
 
     Weights are stored in float16, in files that everyone may read. Files of the same name are
     replaced, each at once. Raises `DiskError`.

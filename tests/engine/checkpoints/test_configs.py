@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.checkpoints.export import save_folder
-from engine.checkpoints.folder import open_folder
+from engine.checkpoints.open import open_model
 from engine.errors import FileRejected
 from engine.model.text_encoder import TextEncoder
 
@@ -26,7 +26,7 @@ def refused(reference_folder, tmp_path):
         path = folder / part / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
         with pytest.raises(FileRejected) as caught:
-            open_folder(folder)
+            open_model(folder)
         return str(caught.value)
 
     return refuse
@@ -131,10 +131,10 @@ def test_a_text_encoder_we_cannot_build_is_refused_by_field(field, value, refuse
 def test_a_text_encoder_of_another_width_is_refused_with_both_widths(
     networks, our_folder, tmp_path
 ):
-    wide = {**open_folder(our_folder).text_encoder, "hidden_size": 56}
+    wide = {**open_model(our_folder).text_encoder, "hidden_size": 56}
     save_folder(tmp_path, replace(networks, text_encoder=TextEncoder(wide)))
     with pytest.raises(FileRejected, match="is 56 wide, but the transformer expects 48"):
-        open_folder(tmp_path)
+        open_model(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_schedule_we_do_not_follow_is_refused_by_field(field, value, our_folde
     path = folder / "scheduler/scheduler_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
     with pytest.raises(FileRejected, match=field):
-        open_folder(folder)
+        open_model(folder)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_configuration_that_is_no_plain_json_object_is_refused(text, our_folde
     folder = Path(shutil.copytree(our_folder, tmp_path / "model"))
     (folder / "transformer/config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(FileRejected, match=r"transformer/config\.json"):
-        open_folder(folder)
+        open_model(folder)
 
 
 def test_a_configuration_of_many_megabytes_is_refused(our_folder, tmp_path):
@@ -165,4 +165,4 @@ def test_a_configuration_of_many_megabytes_is_refused(our_folder, tmp_path):
     for text in ('{"a": "' + "x" * 2_000_000 + '"}', '{"a": [' + "{}," * 200_000 + "1]}"):
         path.write_text(text)
         with pytest.raises(FileRejected, match=r"more than|larger"):
-            open_folder(folder)
+            open_model(folder)

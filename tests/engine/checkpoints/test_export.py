@@ -6,14 +6,14 @@ import torch
 from diffusers import ZImagePipeline
 from transformers import Qwen3Model
 
-from engine.checkpoints.folder import open_folder
 from engine.checkpoints.load import load_text_encoder, load_transformer, load_vae
+from engine.checkpoints.open import open_model
 
 CPU = torch.device("cpu")
 
 
 def test_a_saved_folder_holds_our_weights_rounded_to_float16(networks, our_folder):
-    checkpoint = open_folder(our_folder)
+    checkpoint = open_model(our_folder)
     loaded = (
         (networks.transformer, load_transformer(checkpoint, torch.float32, CPU)),
         (networks.vae, load_vae(checkpoint, torch.float32, CPU)),
@@ -27,7 +27,7 @@ def test_a_saved_folder_holds_our_weights_rounded_to_float16(networks, our_folde
 
 
 def test_a_saved_folder_says_its_variant_shift_and_architecture(networks, our_folder):
-    checkpoint = open_folder(our_folder)
+    checkpoint = open_model(our_folder)
     assert checkpoint.variant.name == "demo-turbo"
     assert checkpoint.shift == 3.0
     assert checkpoint.transformer == networks.transformer.config

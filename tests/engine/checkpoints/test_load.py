@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.checkpoints.folder import open_folder
 from engine.checkpoints.load import (
     load_text_encoder,
     load_tokenizer,
     load_transformer,
     load_vae,
 )
+from engine.checkpoints.open import open_model
 from engine.errors import Cancelled
 
 CPU = torch.device("cpu")
@@ -23,7 +23,7 @@ def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 @torch.inference_mode()
 def test_a_transformer_saved_by_diffusers_gives_the_same_output_here(pipeline, reference_folder):
-    ours = load_transformer(open_folder(reference_folder), torch.float32, CPU)
+    ours = load_transformer(open_model(reference_folder), torch.float32, CPU)
     latents, features = torch.randn(1, 16, 8, 12), torch.randn(10, 48)
     expected = pipeline.transformer([latents[0].unsqueeze(1)], torch.tensor([0.3]), [features])
     context = ours.arrange([ours.refine_caption(features[None])[0]], 8, 12)
@@ -33,7 +33,7 @@ def test_a_transformer_saved_by_diffusers_gives_the_same_output_here(pipeline, r
 
 @torch.inference_mode()
 def test_an_autoencoder_saved_by_diffusers_gives_the_same_output_here(pipeline, reference_folder):
-    ours = load_vae(open_folder(reference_folder), torch.float32, CPU)
+    ours = load_vae(open_model(reference_folder), torch.float32, CPU)
     pictures, reference = torch.rand(1, 3, 32, 48) * 2 - 1, pipeline.vae
     moments = reference.encode(pictures).latent_dist.mode()
     latents = (moments - reference.config.shift_factor) * reference.config.scaling_factor
@@ -43,7 +43,7 @@ def test_an_autoencoder_saved_by_diffusers_gives_the_same_output_here(pipeline, 
 
 @torch.inference_mode()
 def test_a_text_encoder_saved_by_transformers_gives_the_same_features(pipeline, reference_folder):
-    ours = load_text_encoder(open_folder(reference_folder), torch.float32, CPU)
+    ours = load_text_encoder(open_model(reference_folder), torch.float32, CPU)
     tokens = torch.randint(0, 300, (1, 20))
     states = pipeline.text_encoder(tokens, output_hidden_states=True).hidden_states
     assert relative(ours(tokens), states[-2]) < 1e-5
@@ -59,11 +59,11 @@ def test_a_load_can_be_cancelled_before_any_tensor(load, reference_folder):
 
     asked = 0
     with pytest.raises(Cancelled):
-        load(open_folder(reference_folder), torch.float32, CPU, cancel)
+        load(open_model(reference_folder), torch.float32, CPU, cancel)
     assert asked == 5
 
 
 def test_the_tokenizer_gives_the_ids_of_the_reference(pipeline, reference_folder):
     text = "<|im_start|>user\na Red circle, 12 times\u00e9<|im_end|>\n"
-    ours = load_tokenizer(open_folder(reference_folder)).encode(text, add_special_tokens=False)
+    ours = load_tokenizer(open_model(reference_folder)).encode(text, add_special_tokens=False)
     assert ours.ids == pipeline.tokenizer(text)["input_ids"]

@@ -170,15 +170,18 @@ def test_an_all_in_one_file_is_a_model_of_the_public_numbers(tmp_path):
 
 
 MEASURED = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 start = time.perf_counter()
 from engine.checkpoints.info import describe
 print(describe(Path(sys.argv[1])).part, "torch" in sys.modules)
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# The peak that the system counts for a process may be that of the one it was forked from.
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(time.perf_counter() - start, int(peak.split()[1]) / 1024)
 """
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's process table")
 def test_the_largest_file_is_described_in_seconds_and_in_little_memory(tmp_path):
     path = true_size.write(tmp_path / "z_image_base.safetensors", all_in_one())
     (tmp_path / "tokenizer.json").write_text('{"vocab": {"a": 151668}}')
