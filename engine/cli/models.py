@@ -1,11 +1,13 @@
-"""`app.py models`: lists the models there are, and says what a file or folder is."""
+"""`app.py models`: lists the models there are, adds to them, and says what a file or folder is."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from engine.checkpoints.info import MODEL, ModelFile, describe
+from engine.checkpoints.library import Known, Library
 from engine.cli.terminal import say
 from engine.hub.record import Installed, installed
 from engine.settings import Settings
@@ -13,14 +15,31 @@ from engine.tasks.find import MODELS, hints, model_path
 from engine.variants import VARIANTS, Variant
 
 
+def add_add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `models add` takes."""
+    parser.add_argument("path", metavar="PATH", type=Path, help="a model's file or folder")
+    parser.add_argument("--name", metavar="NAME", help="what to call it (default: as the file)")
+
+
 def list_models(options: argparse.Namespace) -> int:
-    """Print the variants the program knows and whether their weights are here."""
-    here = installed(Settings().data_dir / MODELS)
+    """Print the variants the program knows, what there is of each, and what the user added."""
+    data_dir = Settings().data_dir
+    here, added = installed(data_dir / MODELS), Library(data_dir).list()
     if options.json:
-        say(json.dumps([_as_json(variant, here) for variant in VARIANTS]))
+        own = [_added_as_json(known) for known in added]
+        say(json.dumps([*(_as_json(variant, here) for variant in VARIANTS), *own]))
         return 0
     for variant in VARIANTS:
         say(f"{variant.name:<15} {_state(variant, here):<16} {variant.summary}")
+    for known in added:
+        say(f"{known.name:<15} {_state_of_added(known):<16} {known.path}")
+    return 0
+
+
+def add_model(options: argparse.Namespace) -> int:
+    """Put a model of the user's on the list; print the name it can be painted with."""
+    known = Library(Settings().data_dir).add(options.path, options.name)
+    say(known.name)
     return 0
 
 
@@ -57,6 +76,14 @@ def _as_json(variant: Variant, here: tuple[Installed, ...]) -> dict[str, object]
         },
         "unavailable": variant.unavailable,
     }
+
+
+def _state_of_added(known: Known) -> str:
+    return "ready" if known.is_here else "missing"
+
+
+def _added_as_json(known: Known) -> dict[str, object]:
+    return {"name": known.name, "path": str(known.path), "ready": known.is_here, "added": True}
 
 
 def _in_words(found: ModelFile) -> list[str]:

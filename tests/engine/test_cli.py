@@ -216,10 +216,10 @@ def test_models_are_listed(run):
     code, out, err = run("models", "list", "--json")
     listed = {model["name"]: model for model in json.loads(out[0])}
     assert (code, err) == (0, [])
-    assert list(listed) == [variant.name for variant in VARIANTS]
+    assert list(listed)[: len(VARIANTS)] == [variant.name for variant in VARIANTS]
     assert "not been published" in listed["edit"]["unavailable"]
     assert listed["turbo"]["downloads"]["bf16"] > 20e9
-    assert len(run("models", "list")[1]) == len(VARIANTS)
+    assert len(run("models", "list")[1]) == len(listed)
 
 
 def test_a_model_is_described(run, tiny_model):

@@ -167,6 +167,23 @@ def test_a_model_that_was_not_downloaded_is_said_so(tmp_path, monkeypatch):
         check("turbo")
 
 
+def test_a_model_of_the_users_is_added_and_listed(tmp_path, tiny_model, monkeypatch, capsys):
+    from engine.cli import models
+    from engine.settings import Settings
+
+    settings = Settings(data_dir=tmp_path / "data")
+    monkeypatch.setattr(models, "Settings", lambda: settings)
+    parser = argparse.ArgumentParser()
+    models.add_add_options(parser)
+    assert models.add_model(parser.parse_args([str(tiny_model), "--name", "mine"])) == 0
+    assert capsys.readouterr().out == "mine\n"
+    models.list_models(argparse.Namespace(json=True))
+    last = json.loads(capsys.readouterr().out)[-1]
+    assert last == {"name": "mine", "path": str(tiny_model), "ready": True, "added": True}
+    models.list_models(argparse.Namespace(json=False))
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["mine", "ready", str(tiny_model)]
+
+
 @posix
 def test_ctrl_c_keeps_what_came(hub, tmp_path):
     hub.slow = 0.1
