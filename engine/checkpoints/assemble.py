@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from engine.checkpoints.keys import Dialect
-from engine.checkpoints.tensors import TensorSource
+from engine.checkpoints.unpack.door import Int8Rows
 from engine.errors import FileRejected
+from engine.quant.linear import Int8Linear
+from engine.quant.rows import Rows, is_finite, quantise_rows
 
 _EXAMPLES = 3
+
+
+class WeightSource(Protocol):
+    """Named weights, one at a time."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of every weight, by its name in the file."""
+        ...
+
+    def read(self, name: str) -> Tensor:
+        """Return one weight, in floating point."""
+        ...
+
+    def read_int8(self, name: str) -> Int8Rows | None:
+        """Return the integers of a weight [N, K] that is stored as such."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,34 +48,73 @@ class Target:
     on_tensor: Callable[[], None] = lambda: None
 
 
-def fill(module: nn.Module, source: TensorSource, dialect: Dialect, target: Target) -> None:
+def fill(module: nn.Module, source: WeightSource, dialect: Dialect, target: Target) -> None:
     """Give every weight of `module`, which lies on the meta device, its values from `source`.
 
-    All names and shapes are checked before the first byte is read. Weights are cast one by one, so
-    never more than one tensor of the stored type is in memory. Raises `FileRejected` naming what is
-    missing, unexpected or of the wrong shape.
+    All names and shapes are checked before the first byte is read. Weights are cast, or rounded to
+    int8, one by one, so never more than one tensor of the stored type is in memory. Raises
+    `FileRejected` naming what is missing, unexpected, of the wrong shape, or not finite.
     """
-    shapes = source.shapes
+    shapes, needed = source.shapes, dict(_weights(module))
     prefix = dialect.prefix_in(shapes) or ""
-    pieces = {
-        name: tuple(prefix + piece for piece in dialect.naming(name))
-        for name in module.state_dict()
-    }
+    pieces = {name: tuple(prefix + piece for piece in dialect.naming(name)) for name in needed}
     unneeded = {name for name in shapes if dialect.unused(name.removeprefix(prefix))}
-    faults = _faults(module, shapes, pieces, unneeded)
+    faults = _faults(needed, shapes, pieces, unneeded)
     if faults:
         raise FileRejected(
             f"The {target.what} does not fit its configuration: {'; '.join(faults)}.",
             "Check that all files belong to one model, and download it again.",
         )
-    for name, weight in module.state_dict().items():
-        owner, _, leaf = name.rpartition(".")
-        filled = torch.empty(weight.shape, dtype=target.dtype, device=target.device)
-        parts = filled.chunk(len(pieces[name]))
-        for part, piece in zip(parts, pieces[name], strict=True):
+    for name, shape in needed.items():
+        owner_name, _, leaf = name.rpartition(".")
+        owner = module.get_submodule(owner_name)
+        if isinstance(owner, Int8Linear) and leaf == "weight":
+            owner.fill(_int8_rows(owner, source, pieces[name], target))
+            continue
+        filled = torch.empty(shape, dtype=target.dtype, device=target.device)
+        for part, piece in zip(filled.chunk(len(pieces[name])), pieces[name], strict=True):
             target.on_tensor()
             part.copy_(source.read(piece).view(part.shape))
-        setattr(module.get_submodule(owner), leaf, nn.Parameter(filled, requires_grad=False))
+            _check_finite(part, piece)
+        setattr(owner, leaf, nn.Parameter(filled, requires_grad=False))
+
+
+def _weights(module: nn.Module) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield name and shape of every weight that `module` wants, int8 ones as one matrix each."""
+    for prefix, owner in module.named_modules():
+        where = f"{prefix}." if prefix else ""
+        if isinstance(owner, Int8Linear):
+            yield f"{where}weight", (owner.out_features, owner.in_features)
+        for name, weight in owner.named_parameters(recurse=False):
+            yield where + name, tuple(weight.shape)
+
+
+def _int8_rows(
+    layer: Int8Linear, source: WeightSource, pieces: Sequence[str], target: Target
+) -> Rows:
+    """Read the row blocks of an int8 layer: integers as they are stored, other numbers rounded."""
+    shape = (layer.out_features, layer.in_features)
+    values = torch.empty(shape, dtype=torch.int8, device=target.device)
+    scales = torch.empty(shape[0], device=target.device)
+    blocks = zip(values.chunk(len(pieces)), scales.chunk(len(pieces)), pieces, strict=True)
+    for some_values, some_scales, piece in blocks:
+        target.on_tensor()
+        # Rounded on the device, where that is fast.
+        rows = source.read_int8(piece) or quantise_rows(source.read(piece).to(target.device))
+        some_values.copy_(rows.values)
+        some_scales.copy_(rows.scales)
+        _check_finite(some_scales, piece)
+    return Rows(values, scales)
+
+
+def _check_finite(weight: Tensor, name: str) -> None:
+    """Refuse a weight [...] that would spoil every picture."""
+    if not is_finite(weight):
+        kind = str(weight.dtype).removeprefix("torch.")
+        raise FileRejected(
+            f"The weight {name!r} holds NaN, infinity, or numbers too large for {kind}.",
+            "Download the file again, or use another precision.",
+        )
 
 
 def split(name: str, weight: Tensor, dialect: Dialect) -> dict[str, Tensor]:
@@ -65,7 +124,7 @@ def split(name: str, weight: Tensor, dialect: Dialect) -> dict[str, Tensor]:
 
 
 def _faults(
-    module: nn.Module,
+    wanted: Mapping[str, tuple[int, ...]],
     shapes: Mapping[str, tuple[int, ...]],
     pieces: Mapping[str, tuple[str, ...]],
     unneeded: Collection[str],
@@ -73,9 +132,9 @@ def _faults(
     """Say what is missing, unexpected, or of the wrong shape."""
     needed = {piece for group in pieces.values() for piece in group}
     wrong = []
-    for name, weight in module.state_dict().items():
-        rows = weight.shape[0] // len(pieces[name])
-        expected = [rows, *weight.shape[1:]]
+    for name, shape in wanted.items():
+        rows = shape[0] // len(pieces[name])
+        expected = [rows, *shape[1:]]
         wrong += [
             f"{piece} {list(shapes[piece])} instead of {expected}"
             for piece in pieces[name]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -10,7 +11,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from engine.checkpoints.assemble import Target, fill
-from engine.checkpoints.folder import Checkpoint, Part
+from engine.checkpoints.checkpoint import Checkpoint, Part
 from engine.checkpoints.keys import (
     TRANSFORMER_DIALECTS,
     VAE_DIALECTS,
@@ -23,8 +24,19 @@ from engine.checkpoints.weights import open_weights
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
+from engine.quant.linear import make_int8
+from engine.quant.products import WEIGHT_ONLY, choose
+from engine.quant.recipe import BLOCKS, TEXT_BLOCKS, text_encoder_layers, transformer_layers
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Which layers are int8 in memory: those of these names; those in `blocks` if stored so."""
+
+    names: Collection[str]
+    blocks: tuple[str, ...]
 
 
 def load_transformer(
@@ -32,15 +44,22 @@ def load_transformer(
     dtype: torch.dtype,
     device: torch.device,
     on_tensor: Callable[[], None] = lambda: None,
+    *,
+    int8: bool = False,
 ) -> Transformer:
     """Load the transformer in `dtype` to `device`; raise `FileRejected` if the files do not fit.
 
-    `on_tensor` runs before each tensor is read; it may raise to cancel.
+    `on_tensor` runs before each tensor is read; it may raise to cancel. With `int8` the layers of
+    the recipe become int8, and others in the blocks stay so where the files hold them so; what is
+    left has `dtype`.
     """
     with torch.device("meta"):
         transformer = Transformer(checkpoint.transformer)
+    names = set(transformer_layers(checkpoint.transformer.n_layers))
+    recipe = Recipe(names, BLOCKS) if int8 else None
     target = Target("transformer", dtype, device, on_tensor)
-    return _filled(transformer, checkpoint.parts.transformer, TRANSFORMER_DIALECTS, target)
+    part = checkpoint.parts.transformer
+    return _filled(transformer, part, TRANSFORMER_DIALECTS, target, recipe)
 
 
 def load_vae(
@@ -61,16 +80,20 @@ def load_text_encoder(
     dtype: torch.dtype,
     device: torch.device,
     on_tensor: Callable[[], None] = lambda: None,
+    *,
+    int8: bool = False,
 ) -> TextEncoder:
     """Load the text encoder, as `load_transformer`; its last layer is neither read nor built.
 
     Positions are computed in float32 whatever `dtype` is.
     """
+    layers = checkpoint.text_encoder["num_hidden_layers"]
     with torch.device("meta"):
         encoder = TextEncoder(checkpoint.text_encoder)
-    dialects = (text_encoder_dialect(checkpoint.text_encoder["num_hidden_layers"]),)
+    recipe = Recipe(set(text_encoder_layers(layers)), TEXT_BLOCKS) if int8 else None
     target = Target("text encoder", dtype, device, on_tensor)
-    return _filled(encoder, checkpoint.parts.text_encoder, dialects, target)
+    dialects = (text_encoder_dialect(layers),)
+    return _filled(encoder, checkpoint.parts.text_encoder, dialects, target, recipe)
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
@@ -78,9 +101,30 @@ def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     return read_tokenizer(checkpoint.tokenizer, checkpoint.text_encoder["vocab_size"])
 
 
-def _filled(network: Network, part: Part, dialects: tuple[Dialect, ...], target: Target) -> Network:
+def _filled(
+    network: Network,
+    part: Part,
+    dialects: tuple[Dialect, ...],
+    target: Target,
+    recipe: Recipe | None = None,
+) -> Network:
     """Fill a network on the meta device, and make it ready to compute with."""
-    dialect, _ = spoken(part.shapes, dialects)
+    dialect, prefix = spoken(part.shapes, dialects)
+    if recipe is not None:
+        make_int8(network, recipe.names, choose(target.device))
+        kept = _stored_int8(network, part, dialect, prefix)
+        make_int8(network, (name for name in kept if name.startswith(recipe.blocks)), WEIGHT_ONLY)
     with open_weights(part.headers, part.weights) as source:
         fill(network, source, dialect, target)
     return network.to(target.device).eval()
+
+
+def _stored_int8(network: nn.Module, part: Part, dialect: Dialect, prefix: str) -> list[str]:
+    """Return the plain linear layers of a network that a file holds as int8 rows."""
+    kept = {name for name, weight in part.weights.items() if weight.keeps_int8}
+    return [
+        name
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear)
+        and kept.issuperset(prefix + piece for piece in dialect.naming(f"{name}.weight"))
+    ]

@@ -50,14 +50,28 @@ class Place:
     precision: Precision
 
     @property
+    def int8(self) -> bool:
+        """Whether the large layers of transformer and text encoder are int8."""
+        return self.precision is Precision.INT8
+
+    @property
     def dtype(self) -> torch.dtype:
-        """Number type of the transformer."""
+        """Number type that the transformer computes in, and that its small layers have."""
+        if self.int8:
+            return torch.bfloat16 if _computes_in_bf16(self.device) else torch.float32
         return DTYPES[self.precision]
 
     @property
     def side_dtype(self) -> torch.dtype:
         """Number type of the text encoder and the autoencoder, which overflow in float16."""
         return torch.float32 if self.precision is Precision.FP16 else self.dtype
+
+
+def _computes_in_bf16(device: str) -> bool:
+    """Say whether bfloat16 is the device's own; processors and cards of old only imitate it."""
+    if device == "cpu":
+        return torch.cpu._is_avx512_bf16_supported()
+    return not device.startswith("cuda") or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +135,8 @@ class Studio:
 def _load(checkpoint: Checkpoint, place: Place, check: Callable[[], None]) -> Model:
     device = torch.device(place.device)
     tokenizer = load_tokenizer(checkpoint)
-    text_encoder = load_text_encoder(checkpoint, place.side_dtype, device, check)
-    transformer = load_transformer(checkpoint, place.dtype, device, check)
+    text_encoder = load_text_encoder(checkpoint, place.side_dtype, device, check, int8=place.int8)
+    transformer = load_transformer(checkpoint, place.dtype, device, check, int8=place.int8)
     vae = load_vae(checkpoint, place.side_dtype, device, check)
     check()
     return Model(

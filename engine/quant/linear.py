@@ -1,0 +1,62 @@
+"""The int8 linear layer: a plain module that holds int8 rows and a way to multiply by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from engine.quant.products import WEIGHT_ONLY, Product
+from engine.quant.rows import Rows
+
+
+class Int8Linear(nn.Module):
+    """A linear layer whose weight is int8 with one scale a row.
+
+    How it multiplies is its product's: with tokens rounded to int8 as well, or exact.
+    """
+
+    prepared: Tensor
+    scales: Tensor
+
+    def __init__(
+        self, in_features: int, out_features: int, *, bias: bool, product: Product = WEIGHT_ONLY
+    ) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        self.product = product
+        self.register_buffer("prepared", torch.empty(0, dtype=torch.int8))
+        self.register_buffer("scales", torch.empty(0))
+        self.bias = nn.Parameter(torch.empty(out_features), requires_grad=False) if bias else None
+
+    @property
+    def weight(self) -> Tensor:
+        """The whole numbers, int8 [N, K]; times `scales`, float32 [N], they are the weight."""
+        return self.product.restore(self.prepared, (self.out_features, self.in_features))
+
+    def fill(self, rows: Rows) -> None:
+        """Take `rows`: values int8 [N, K], scales [N]."""
+        self.prepared = self.product.prepare(rows.values)
+        self.scales = rows.scales.float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform tokens `x`, [..., K] -> [..., N] in the type of `x`."""
+        flat = x.reshape(-1, self.in_features)
+        out = self.product.multiply(flat, self.prepared, self.scales)
+        if self.bias is not None:
+            out += self.bias
+        return out.reshape(*x.shape[:-1], self.out_features)
+
+
+def make_int8(network: nn.Module, names: Iterable[str], product: Product) -> None:
+    """Put an `Int8Linear`, yet to be filled, in the place of every linear layer of these names."""
+    for name in names:
+        layer = network.get_submodule(name)
+        if not isinstance(layer, nn.Linear):
+            raise TypeError(f"{name} is {type(layer).__name__}, no linear layer")
+        owner, _, leaf = name.rpartition(".")
+        bias = layer.bias is not None
+        changed = Int8Linear(layer.in_features, layer.out_features, bias=bias, product=product)
+        setattr(network.get_submodule(owner), leaf, changed)

@@ -1,0 +1,153 @@
+"""Ways to multiply tokens by int8 weights; `choose` takes the fastest that computes right.
+
+All but the last round the tokens to int8 as well, each token with a scale of its own: what is
+multiplied and summed are whole numbers, without error.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.quant.rows import LARGEST, quantise_tokens
+
+_log = logging.getLogger(__name__)
+
+_SHIFT: Final = 128
+"""Added to make signed bytes unsigned, which processors multiply with signed ones."""
+
+_MULTIPLE: Final = 8
+_FEWEST_TOKENS: Final = 32
+"""What cuBLAS demands of the sides of int8 matrices."""
+
+_TOKENS_AT_ONCE: Final = 1024
+"""So many sums of 32 bits are in memory at once."""
+
+
+class Product(Protocol):
+    """A way to multiply by an int8 matrix, in the layout that it needs."""
+
+    def prepare(self, values: Tensor) -> Tensor:
+        """Lay out `values`, int8 [N, K], for `multiply`."""
+        ...
+
+    def restore(self, prepared: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Return the int8 matrix [N, K] of this shape that `prepared`, int8 [...], was made of."""
+        ...
+
+    def multiply(self, x: Tensor, prepared: Tensor, scales: Tensor) -> Tensor:
+        """Return x · weightᵀ, [T, N] in the type of `x` [T, K]; `scales` float32 [N]."""
+        ...
+
+
+class Packed:
+    """oneDNN's product on the CPU, with weights laid out for it once."""
+
+    def prepare(self, values: Tensor) -> Tensor:
+        """Lay out `values`, int8 [N, K], as oneDNN wants it: an opaque tensor."""
+        packed: Tensor = torch.ops.onednn.qlinear_prepack(values, None)
+        return packed
+
+    def restore(self, prepared: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Return the int8 matrix [N, K] of this shape that `prepared` (opaque) was made of."""
+        return prepared.to_dense().t().reshape(shape)
+
+    def multiply(self, x: Tensor, prepared: Tensor, scales: Tensor) -> Tensor:
+        """Return x · weightᵀ, [T, N] in the type of `x` [T, K]; `scales` float32 [N]."""
+        steps, token_scales = quantise_tokens(x)
+        # Cutting off decimals of what is above zero rounds it, half a step higher.
+        shifted = steps.add_(_SHIFT + 0.5).to(torch.uint8)
+        zeros = torch.zeros(len(scales), dtype=torch.int32)
+        out: Tensor = torch.ops.onednn.qlinear_pointwise(
+            shifted, 1.0, _SHIFT, prepared, scales, zeros, None, 1.0, 0, x.dtype, "none", [], ""
+        )
+        return out.mul_(token_scales)
+
+
+class Integer:
+    """PyTorch's integer product, on CUDA cards with tensor cores and on the CPU."""
+
+    def prepare(self, values: Tensor) -> Tensor:
+        """Pad `values`, int8 [N, K], to sides that are multiples of 8."""
+        rows, columns = values.shape
+        return F.pad(values, (0, -columns % _MULTIPLE, 0, -rows % _MULTIPLE)).contiguous()
+
+    def restore(self, prepared: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Return the int8 matrix [N, K] of this shape at the corner of `prepared`, [N', K']."""
+        return prepared[: shape[0], : shape[1]]
+
+    def multiply(self, x: Tensor, prepared: Tensor, scales: Tensor) -> Tensor:
+        """Return x · weightᵀ, [T, N] in the type of `x` [T, K]; `scales` float32 [N]."""
+        parts = [_scaled_sums(part, prepared, scales) for part in x.split(_TOKENS_AT_ONCE)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _scaled_sums(x: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
+    """Multiply tokens `x` [T, K] by a padded `weight` [N', K'] with `scales` [N], -> [T, N]."""
+    steps, token_scales = quantise_tokens(x)
+    missing = max(0, _FEWEST_TOKENS - len(x)) or -len(x) % _MULTIPLE
+    whole = F.pad(steps.round_().to(torch.int8), (0, weight.shape[1] - x.shape[1], 0, missing))
+    sums = torch._int_mm(whole, weight.t())[: len(x), : len(scales)]
+    return sums.float().mul_(token_scales).mul_(scales).to(x.dtype)
+
+
+class WeightOnly:
+    """The exact product: nothing but the weights is rounded. Slower than bfloat16."""
+
+    def prepare(self, values: Tensor) -> Tensor:
+        """Return `values`, int8 [N, K], as they are."""
+        return values
+
+    def restore(self, prepared: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Return `prepared`, int8 [N, K], as it is."""
+        return prepared.reshape(shape)
+
+    def multiply(self, x: Tensor, prepared: Tensor, scales: Tensor) -> Tensor:
+        """Return x · weightᵀ, [T, N] in the type of `x` [T, K]; `scales` float32 [N].
+
+        Whole numbers up to 127 are exact in every number type, so the scales can follow the sum.
+        """
+        return F.linear(x, prepared.to(x.dtype)).mul_(scales)
+
+
+WEIGHT_ONLY: Final[Product] = WeightOnly()
+_CANDIDATES: Final[dict[str, tuple[Product, ...]]] = {
+    "cpu": (Packed(), Integer()),
+    "cuda": (Integer(),),
+}
+"""By kind of device, the fastest first."""
+
+
+def choose(device: torch.device) -> Product:
+    """Return the fastest product that computes right on `device`, found by trying."""
+    for product in _CANDIDATES.get(device.type, ()):
+        if _computes_right(product, device):
+            return product
+    return WEIGHT_ONLY
+
+
+def _computes_right(product: Product, device: torch.device) -> bool:
+    """Try a product on the largest numbers: processors of old overflow in 16 bits there."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.full((64, 512), LARGEST, dtype=torch.int8)
+    values[32:] = torch.randint(-LARGEST, LARGEST + 1, (32, 512), generator=generator)
+    tokens = torch.full((48, 512), float(LARGEST))
+    tokens[16:] = torch.randint(-LARGEST, LARGEST + 1, (32, 512), generator=generator)
+    tokens[:, 0] = LARGEST
+    expected = tokens.double() @ values.double().t()
+    scales = torch.ones(64, device=device)
+    try:
+        prepared = product.prepare(values.to(device))
+        found = product.multiply(tokens.to(device), prepared, scales).cpu().double()
+        kept = torch.equal(product.restore(prepared, (64, 512)).cpu(), values)
+    except (RuntimeError, AttributeError) as error:
+        _log.info("%s is not to be had on %s: %s", type(product).__name__, device, error)
+        return False
+    right = kept and bool(((found - expected).abs() <= 1e-5 * expected.abs() + 1).all())
+    if not right:
+        _log.warning("%s computes wrongly on %s and is left out", type(product).__name__, device)
+    return right

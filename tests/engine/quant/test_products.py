@@ -1,0 +1,86 @@
+"""All products by int8 weights agree, and one that computes wrongly is not taken."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.quant import products
+from engine.quant.products import WEIGHT_ONLY, Integer, Packed, choose
+from engine.quant.rows import quantise_rows
+
+CPU = torch.device("cpu")
+SHAPES = [(170, 36), (64, 512), (8, 8), (1, 7)]
+
+
+def whole_tokens(count: int, width: int) -> torch.Tensor:
+    """Tokens of whole numbers, each with the largest one, so that rounding leaves them alone."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(-127, 128, (count, width), generator=generator).float()
+    tokens[:, 0] = 127
+    return tokens
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("tokens", [1, 17, 1100])
+@pytest.mark.parametrize("product", [Packed(), Integer()])
+def test_a_product_of_whole_numbers_is_exact(product, tokens, shape):
+    rows = quantise_rows(torch.randn(shape, generator=torch.Generator().manual_seed(1)))
+    x = whole_tokens(tokens, shape[1])
+    prepared = product.prepare(rows.values)
+    found = product.multiply(x, prepared, rows.scales)
+    expected = x.double() @ (rows.values.double() * rows.scales.double()[:, None]).t()
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-3)
+    assert torch.equal(product.restore(prepared, shape), rows.values)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("product", [Packed(), Integer(), WEIGHT_ONLY])
+def test_a_product_keeps_the_number_type_of_the_tokens(product, dtype):
+    rows = quantise_rows(torch.randn(16, 32))
+    x = torch.randn(5, 32, dtype=dtype)
+    found = product.multiply(x, product.prepare(rows.values), rows.scales)
+    assert found.dtype is dtype
+
+
+def test_weight_only_rounds_nothing_but_the_weights():
+    generator = torch.Generator().manual_seed(0)
+    rows = quantise_rows(torch.randn(16, 32, generator=generator))
+    x = torch.randn(5, 32, generator=generator)
+    expected = x.double() @ (rows.values.double() * rows.scales.double()[:, None]).t()
+    found = WEIGHT_ONLY.multiply(x, WEIGHT_ONLY.prepare(rows.values), rows.scales)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("product", [Packed(), Integer()])
+def test_a_token_that_is_not_finite_does_not_look_finite_afterwards(product):
+    rows = quantise_rows(torch.randn(16, 32))
+    x = torch.randn(3, 32)
+    x[1, 2] = float("nan")
+    found = product.multiply(x, product.prepare(rows.values), rows.scales)
+    assert found.isfinite().all(dim=1).tolist() == [True, False, True]
+
+
+class Saturating(Integer):
+    """A processor of old, which adds neighbouring products in 16 bits."""
+
+    def multiply(self, x, prepared, scales):
+        return super().multiply(x, prepared, scales).clamp(max=32767.0 * 200)
+
+
+class Missing(Integer):
+    def prepare(self, values):
+        raise RuntimeError("not built for this processor")
+
+
+@pytest.mark.parametrize("faulty", [Saturating(), Missing()])
+def test_a_product_that_fails_its_trial_is_not_taken(faulty, monkeypatch):
+    fallback = Integer()
+    monkeypatch.setitem(products._CANDIDATES, "cpu", (faulty, fallback))
+    assert choose(CPU) is fallback
+    monkeypatch.setitem(products._CANDIDATES, "cpu", (faulty,))
+    assert choose(CPU) is WEIGHT_ONLY
+
+
+def test_a_device_without_integer_products_computes_exactly():
+    assert choose(torch.device("meta")) is WEIGHT_ONLY
