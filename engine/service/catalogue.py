@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.checkpoints.library import Library
 from engine.checkpoints.memory import remember
 from engine.errors import StudioError
 from engine.hub.record import installed
+from engine.lora.facts import thumbnail
+from engine.lora.file import read_lora
 from engine.lora.library import LoraEntry, list_loras
 from engine.lora.report import LoraReport, describe_lora
 from engine.request import Precision, Request
@@ -72,6 +74,21 @@ class Catalogue:
         entries = [*self._variants(), *self._added()]
         return tuple(sorted(entries, key=lambda entry: entry.availability is not Availability.HERE))
 
+    def look(self, name: str) -> ModelEntry:
+        """Describe one model, by its name or path; raise an error of the tree if it cannot be."""
+        asked = Request(prompt="", model=name, precision=self._settings.precision)
+        found = find_model(asked, self._settings.data_dir)
+        return ModelEntry(
+            name=name,
+            title=next((v.title for v in VARIANTS if v.name == name), Path(name).name),
+            variant=found.variant,
+            availability=Availability.HERE,
+            precision=_precision(found),
+            size=found.size,
+            numbers=_numbers(found),
+            sure=found.variant_known,
+        )
+
     def add(self, path: Path) -> ModelEntry:
         """Put a file or folder on the list; raise `NotFound`, `BadRequest` or `FileRejected`."""
         known = self._library.add(path)
@@ -96,6 +113,10 @@ class Catalogue:
         config = find_model(Request(prompt="", model=model), self._settings.data_dir).transformer
         return describe_lora(lora_path(name, self._settings.lora_folder), config)
 
+    def lora_thumbnail(self, name: str) -> bytes | None:
+        """Return an adapter's picture, a JPEG of at most 256 pixels a side; None without one."""
+        return thumbnail(read_lora(lora_path(name, self._settings.lora_folder)))
+
     def _variants(self) -> Iterator[ModelEntry]:
         here = {model.variant for model in installed(self._settings.data_dir / MODELS)}
         for variant in VARIANTS:
@@ -116,40 +137,16 @@ class Catalogue:
 
         variant: what to take it for where it cannot be opened.
         """
-        asked = Request(prompt="", model=name, precision=self._settings.precision)
         try:
-            found = find_model(asked, self._settings.data_dir)
+            return replace(self.look(name), title=title)
         except StudioError as error:
-            return ModelEntry(
-                name=name,
-                title=title,
-                variant=variant,
-                availability=Availability.DAMAGED,
-                note=str(error),
-            )
-        return ModelEntry(
-            name=name,
-            title=title,
-            variant=found.variant,
-            availability=Availability.HERE,
-            precision=_precision(found),
-            size=found.size,
-            numbers=_numbers(found),
-            sure=found.variant_known,
-        )
+            return _absent(variant, Availability.DAMAGED, name=name, title=title, note=str(error))
 
 
-def _absent(
-    variant: Variant, availability: Availability, *, size: int = 0, note: str = ""
-) -> ModelEntry:
-    return ModelEntry(
-        name=variant.name,
-        title=variant.title,
-        variant=variant,
-        availability=availability,
-        size=size,
-        note=note,
-    )
+def _absent(variant: Variant, availability: Availability, **told: Any) -> ModelEntry:
+    """Describe a model that cannot be painted with. told: what differs from its variant."""
+    named = {"name": variant.name, "title": variant.title, **told}
+    return ModelEntry(variant=variant, availability=availability, **named)
 
 
 def _precision(checkpoint: Checkpoint) -> str:

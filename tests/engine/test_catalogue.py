@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from engine import Availability, Precision, Settings, Verdict, errors
 from engine.service.catalogue import Catalogue
@@ -66,6 +68,23 @@ def test_a_users_answer_is_remembered(catalogue, tiny_model, tmp_path):
     assert (settled.variant.name, settled.sure) == ("base", True)
     with pytest.raises(errors.NotFound):
         catalogue.settle("mine", "nonesuch")
+
+
+def test_a_path_is_described_like_a_model_of_the_list(catalogue, tiny_model, tmp_path):
+    own = shutil.copytree(tiny_model, tmp_path / "mine")
+    looked = catalogue.look(str(own))
+    assert (looked.name, looked.title, looked.sure) == (str(own), "mine", True)
+    assert catalogue.look("demo-turbo") == entry(catalogue, "demo-turbo")
+    with pytest.raises(errors.NotFound):
+        catalogue.look("nonesuch")
+
+
+def test_the_picture_beside_an_adapter_is_its_thumbnail(catalogue, tmp_path):
+    write_lora(tmp_path / "loras" / "ink.safetensors")
+    assert catalogue.lora_thumbnail("ink.safetensors") is None
+    Image.new("RGB", (400, 300)).save(tmp_path / "loras" / "ink.png")
+    with Image.open(io.BytesIO(catalogue.lora_thumbnail("ink.safetensors"))) as picture:
+        assert (picture.format, max(picture.size)) == ("JPEG", 256)
 
 
 def test_adapters_are_listed_and_reported_on(catalogue, tiny_model, tmp_path):
