@@ -41,11 +41,9 @@ def target_times(sigmas: Tensor) -> Tensor:
     A step that leads to the picture, sigma 0, is told 0: so the network was trained.
     """
     steps = len(sigmas) - 1
-    if steps <= FEW:
-        targets = torch.zeros(steps)
-    else:
-        targets = sigmas[1:] if steps <= SOME else sigmas[:-1]
-    return torch.where(targets > 0, 1 - targets, torch.zeros_like(targets))
+    targets = sigmas[1:] if steps <= SOME else sigmas[:-1]
+    goes_on = (targets > 0) & (steps > FEW)
+    return torch.where(goes_on, 1 - targets, torch.zeros_like(targets))
 
 
 def sampler(noise: Noise) -> Sampler:
