@@ -125,6 +125,14 @@ def configs_of(file: Path) -> Iterator[Path]:
     yield from (path for name in names if (path := file.with_name(name)).is_file())
 
 
+def schedule_near(folder: Path) -> Path | None:
+    """Return the schedule's configuration in a folder of weights, or next to it in diffusers'."""
+    places = [folder / "scheduler_config.json", folder / SCHEDULER_FILE]
+    if folder.absolute().name == SUBFOLDERS[Role.TRANSFORMER]:
+        places.append(folder.absolute().parent / SCHEDULER_FILE)
+    return next((place for place in places if place.is_file()), None)
+
+
 def tokenizers_near(folder: Path) -> Iterator[Path]:
     """Yield the tokenizers in a folder and next to it."""
     places = (folder, folder / "tokenizer", folder / "Qwen3", folder.parent / "tokenizer")

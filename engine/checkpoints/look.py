@@ -85,13 +85,9 @@ def _in_file(path: Path) -> Found:
             "are not beside it.",
             "Download them again.",
         )
-    folder = path.parent
-    schedules = [folder / "scheduler_config.json", folder / layout.SCHEDULER_FILE]
-    if folder.name == "transformer":
-        schedules.append(folder.parent / layout.SCHEDULER_FILE)
     return Found(
         parts=parts_of([read_header(file) for file in files]),
-        scheduler=next((place for place in schedules if place.is_file()), None),
+        scheduler=layout.schedule_near(path.parent),
     )
 
 
@@ -102,11 +98,11 @@ def _in_diffusers(path: Path) -> Found:
         folder = path / name
         if folder.is_dir():
             parts[role] = _in_subfolder(folder, role)
-    tokenizer, scheduler = path / layout.TOKENIZER_FILE, path / layout.SCHEDULER_FILE
+    tokenizer = path / layout.TOKENIZER_FILE
     return Found(
         parts=parts,
         tokenizer=tokenizer if tokenizer.is_file() else None,
-        scheduler=scheduler if scheduler.is_file() else None,
+        scheduler=layout.schedule_near(path),
     )
 
 
@@ -146,8 +142,7 @@ def _in_loose_parts(path: Path) -> Found:
         raise NotFound(
             f"{label(path)} holds no transformer of Z-Image.", "Give a model's file or folder."
         )
-    schedule = path / "scheduler_config.json"
-    return Found(parts=whole[0], scheduler=schedule if schedule.is_file() else None)
+    return Found(parts=whole[0], scheduler=layout.schedule_near(path))
 
 
 def _tried(files: Sequence[Path]) -> Mapping[Role, Part] | UserError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -31,6 +32,8 @@ DIALECTS: Final[Mapping[Role, tuple[Dialect, ...]]] = MappingProxyType(
 )
 """How files name the weights of each network."""
 
+WHOLE_NUMBERS: Final = frozenset({"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"})
+
 _SAMPLES: Final = 16
 _SAMPLE_BYTES: Final = 4096
 
@@ -50,7 +53,7 @@ def parts_of(headers: Sequence[Header]) -> dict[Role, Part]:
             f"{where} is {kind.what}, not a part of Z-Image.",
             "Choose a model of the Z-Image family.",
         )
-    parts = _cut(headers, find_weights(headers))
+    parts = _cut(headers, find_weights([_without_tables(header) for header in headers]))
     if not parts:
         raise FileRejected(
             f"{where} is named like {kind.what}, but lacks its first layer.", "Download it again."
@@ -79,6 +82,19 @@ def _cut(headers: Sequence[Header], weights: Mapping[str, Stored]) -> dict[Role,
             weights=own,
         )
     return parts
+
+
+def _without_tables(header: Header) -> Header:
+    """Leave out the whole numbers outside of our networks, such as another encoder's tokenizer."""
+    prefixes = tuple(prefix for _, prefix in _spoken(header.tensors).values())
+    if not prefixes:
+        return header
+    kept = {
+        name: entry
+        for name, entry in header.tensors.items()
+        if entry.dtype not in WHOLE_NUMBERS or name.startswith(prefixes)
+    }
+    return replace(header, tensors=kept)
 
 
 def _spoken(names: Iterable[str]) -> dict[Role, tuple[Dialect, str]]:

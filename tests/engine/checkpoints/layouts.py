@@ -140,6 +140,7 @@ def all_in_one_weights(source: Path) -> Weights:
         **behind(third, as_original_vae(weights_of(source, "vae"))),
         **head,
         "model_ema.decay": torch.ones(1),
+        "text_encoders.other.spiece_model": torch.zeros(9, dtype=torch.uint8),
     }
 
 
@@ -175,6 +176,10 @@ def as_sorted_parts(source: Path, folder: Path) -> Path:
     return path
 
 
+def as_folder_of_a_folder(source: Path, folder: Path) -> Path:
+    return as_folder(source, folder) / "transformer"
+
+
 def as_file_of_a_folder(source: Path, folder: Path) -> Path:
     return as_folder(source, folder) / "transformer/diffusion_pytorch_model.safetensors"
 
@@ -187,6 +192,7 @@ LAYOUTS: dict[str, Callable[[Path, Path], Path]] = {
     "diffusers folder": as_folder,
     "float32 shards": as_float32_shards,
     "a file of a diffusers folder": as_file_of_a_folder,
+    "the transformer's own folder": as_folder_of_a_folder,
     "shards without index": as_shards_without_index,
     "diffusers names": as_single_file("", unchanged),
     "diffusers names, prefix": as_single_file("model.diffusion_model.", unchanged),
