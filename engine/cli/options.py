@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from engine.cli.downloads import add_download_options, add_verify_options
+from engine.cli.models import add_add_options
 from engine.errors import BadRequest
 from engine.request import Lora, Precision, Request
 from engine.settings import Settings
@@ -117,9 +119,15 @@ def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="list the models", allow_abbrev=False)
     listing.add_argument("--json", action="store_true", help="print JSON")
-    info = actions.add_parser("info", help="say what a model is", allow_abbrev=False)
+    info = actions.add_parser("info", help="say what a model or a LoRA is", allow_abbrev=False)
     info.add_argument("model", metavar="NAME-or-PATH", help="a model of the list, or a path")
     info.add_argument("--json", action="store_true", help="print JSON")
+    for action, purpose, add_options in (
+        ("download", "fetch a model", add_download_options),
+        ("add", "put a model on the list", add_add_options),
+        ("verify", "check a model that was fetched", add_verify_options),
+    ):
+        add_options(actions.add_parser(action, help=purpose, allow_abbrev=False))
 
 
 def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -21,6 +21,7 @@ from engine.errors import DiskError
 from engine.images.metadata import read_recipe
 from engine.request import Lora, Request
 from engine.storage import project_root
+from tests.engine.test_run_adapters import write_lora
 from engine.variants import VARIANTS
 
 ROOT = project_root()
@@ -70,7 +71,7 @@ WRONG = {
     "a size without height": (["generate", "x", "--size", "64"], "'64' is no size"),
     "a size that is no multiple": (["generate", "x", "--size", "100x64"], "width is 100"),
     "a huge size": (["generate", "x", "--size", "8192x8192"], "8192 x 8192"),
-    "no picture": (["generate", "x", "--count", "0"], "count is 0"),
+    "no picture": (["generate", "x", "--count", "0"], "number of pictures is 0"),
     "an unknown precision": (["generate", "x", "--precision", "fp8"], "fp8"),
     "a card with no memory": (["generate", "x", "--vram", "-4"], "-4"),
     "an output that is no PNG": (["generate", "x", "-o", "out.jpg"], "out.jpg"),
@@ -228,6 +229,26 @@ def test_a_model_is_described(run, tiny_model):
     assert (code, err) == (0, [])
     assert (found["part"], found["variant"], found["dialect"]) == ("model", "turbo", "diffusers")
     assert "Z-Image, model, turbo" in run("models", "info", str(tiny_model))[1][0]
+
+
+def test_info_says_what_an_adapter_is(run, tmp_path):
+    write_lora(tmp_path / "ink.safetensors")
+    code, out, _ = run("models", "info", "ink.safetensors")
+    assert (code, "LoRA of 0 of 1 modules" in out[0], "rank 4" in out[1]) == (0, True, True)
+    code, out, _ = run("models", "info", "ink.safetensors", "--json")
+    assert json.loads(out[0])["verdict"] == "not"
+
+
+def test_a_picture_is_painted_with_an_adapter(run, tiny_model, tmp_path):
+    write_lora(tmp_path / "ink.safetensors")
+    for name, option in (("a", ()), ("b", ("--lora", "ink.safetensors:0.5"))):
+        assert run("generate", "x", *small(tiny_model), *option, "-o", f"{name}.png")[0] == 0
+    assert Path("a.png").read_bytes() != Path("b.png").read_bytes()
+    assert read_recipe(Path("b.png"))["request"]["loras"] == [
+        {"name": "ink.safetensors", "weight": 0.5}
+    ]
+    code, _, err = run("generate", "x", *small(tiny_model), "--lora", "ink2", "-o", "c.png")
+    assert (code, "ink2" in err[0]) == (2, True)
 
 
 def test_a_stranger_is_told_from_a_model(run, tmp_path):

@@ -20,7 +20,7 @@ from engine.cli.downloads import (
     download_model,
     verify_model,
 )
-from engine.errors import BadRequest, Cancelled, DiskError, FileRejected, NotFound
+from engine.errors import Cancelled, DiskError, FileRejected, NotFound
 from engine.storage import project_root
 from tests.engine.hub.server import Hub, model
 
@@ -73,12 +73,9 @@ def test_the_plan_is_said_before_and_the_folder_after(hub, tmp_path, capsys):
     assert said[-1] == str(tmp_path / "turbo-bf16")
 
 
-def test_nothing_is_fetched_when_nobody_can_be_asked(hub, tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    with pytest.raises(BadRequest, match="nobody to ask") as caught:
-        fetch(hub, tmp_path)
-    assert "--yes" in caught.value.action
-    assert hub.asked == []
+def test_a_script_is_not_asked(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert fetch(hub, tmp_path) == 0
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "", "maybe\n"])
