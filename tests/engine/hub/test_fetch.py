@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -259,3 +260,9 @@ def test_a_full_disk_is_said_and_what_came_is_kept(hub, wanted, tmp_path, monkey
         get(hub, wanted, tmp_path)
     assert get(hub, wanted, tmp_path).read_bytes() == DATA
     assert part_size(hub) > 100_000
+
+
+def test_the_hubs_library_is_told_to_report_to_nobody(hub, wanted, tmp_path, monkeypatch):
+    monkeypatch.delenv("HF_HUB_DISABLE_TELEMETRY", raising=False)
+    get(hub, wanted, tmp_path)
+    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
