@@ -173,6 +173,18 @@ def test_a_model_of_half_precision_keeps_its_type(name, dtype, transformer, shel
     assert (found.double() - expected).norm() <= 0.02 * expected.norm()
 
 
+@pytest.mark.parametrize("write", ["one_trainer_dora", "one_trainer_dora_by_row"])
+def test_a_magnitude_of_nothing_stays_nothing(write, transformer, base, tmp_path):
+    silent = {name: torch.zeros_like(weight) for name, weight in base.items()}
+    book = Book(base)
+    CORPUS[write][0](book)
+    for name in [name for name in book.tensors if "lora_" in name]:
+        book.tensors[name].zero_()
+    transformer.load_state_dict(ours(silent))
+    apply(transformer, [Adapter(read_lora(book.save(tmp_path / "zero.safetensors")))])
+    assert all(not weight.any() for weight in effective(transformer).values())
+
+
 def test_changed_captions_are_told_apart(transformer, shelf):
     plain = apply(transformer, [Adapter(shelf["kohya_fused"][1])]).captions
     first = apply(transformer, [Adapter(shelf["kohya"][1], 0.5)]).captions

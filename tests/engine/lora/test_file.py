@@ -1,0 +1,98 @@
+"""What a file says of itself beside its pairs: alpha, ranks, tensors of no known form."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from engine.checkpoints.header import read_header
+from engine.errors import FileRejected
+from engine.lora.file import read_lora
+from engine.lora.match import match, require
+from tests.engine.lora.models import CONFIG
+from tests.engine.lora.writer import USUAL, Book, kohya, peft_with_configuration
+
+
+def pair(folder, **beside):
+    """An adapter of one pair of rank 4."""
+    book = Book({}, **beside)
+    stem = "base_model.model.layers.0.attention.to_q"
+    book.tensors = {
+        f"{stem}.lora_A.weight": torch.ones(4, 64),
+        f"{stem}.lora_B.weight": torch.ones(64, 4),
+    }
+    return book.save(folder / "adapter_model.safetensors")
+
+
+def scale_of(path):
+    (change,) = read_lora(path).changes
+    return change.scale
+
+
+def test_a_configuration_of_another_file_in_the_folder_is_ignored(base, tmp_path):
+    book = Book(base)
+    peft_with_configuration(book)
+    book.beside["adapter_config.json"] = {"r": 32, "lora_alpha": 64}
+    lora = read_lora(book.save(tmp_path / "adapter_model.safetensors"))
+    assert {change.scale for change in lora.changes} == {1.0}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"r": 4, "lora_alpha": "8"}', '{"r": 4, "lora_alpha": 1e999}',
+             '{"r": 4, "lora_alpha": true}', '{"r": 4, "lora_alpha": NaN}', "[" * 9999]
+)  # fmt: skip
+def test_junk_beside_the_tensors_is_ignored(text, tmp_path):
+    path = pair(tmp_path, metadata={"lora_adapter_metadata": text, "ss_network_alpha": text})
+    (tmp_path / "adapter_config.json").write_text(text)
+    assert scale_of(path) == 1.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16,
+                                   torch.int64, torch.int32, torch.int8, torch.uint8])  # fmt: skip
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_an_alpha_of_any_number_type_is_read(dtype, shape, base, tmp_path):
+    book = Book(base)
+    kohya(book)
+    for name in [name for name in book.tensors if name.endswith("alpha")]:
+        book.tensors[name] = torch.full(shape, 6, dtype=dtype)
+    lora = read_lora(book.save(tmp_path / "one.safetensors"))
+    assert {(change.alpha, change.scale) for change in lora.changes} == {(6.0, 1.5)}
+
+
+def test_an_alpha_in_the_keys_goes_before_any_beside_them(base, tmp_path):
+    book = Book(base)
+    kohya(book)
+    book.metadata = {"lora_adapter_metadata": json.dumps({"lora_alpha": 99, "use_rslora": True})}
+    lora = read_lora(book.save(tmp_path / "one.safetensors"))
+    assert {change.scale for change in lora.changes} == {0.25}
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(base, tmp_path, monkeypatch):
+    book = Book(base)
+    kohya(book)
+    path = book.save(tmp_path / "one.safetensors")
+    earlier = replace(read_header(path), stamp=(1, 2, 3))
+    monkeypatch.setattr("engine.lora.file.read_header", lambda _: earlier)
+    with pytest.raises(FileRejected, match="was changed while"):
+        read_lora(path)
+
+
+def test_tensors_of_no_known_form_count_as_unmatched(base, tmp_path):
+    book = Book(base)
+    kohya(book)
+    for name in USUAL[:5]:
+        book.tensors[f"lora_unet_{name}.oft_blocks"] = torch.ones(2, 2)
+    lora = read_lora(book.save(tmp_path / "one.safetensors"))
+    found = match(lora, CONFIG)
+    assert (found.matched, found.total) == (21, 26)
+    with pytest.raises(FileRejected, match=r"21 of 26 modules.*oft_blocks"):
+        require(found)
+
+
+def test_a_file_of_an_unknown_form_alone_is_refused(tmp_path):
+    book = Book({}, tensors={"lora_unet_layers_0.oft_blocks": torch.ones(2, 2)})
+    with pytest.raises(FileRejected, match="not a LoRA"):
+        read_lora(book.save(tmp_path / "one.safetensors"))
