@@ -40,7 +40,7 @@ from engine.sampling.samplers import SAMPLERS
 from engine.sampling.schedules import schedule
 from engine.storage import atomic_write, check_writable, make_folder, picture_name, sweep_temporary
 from engine.tasks.adapters import choose_adapters
-from engine.tasks.find import find_model
+from engine.tasks.find import check_download, find_model
 from engine.tasks.resolve import (
     batches,
     choose_device,
@@ -133,6 +133,7 @@ def resolve(order: Order, hooks: Hooks) -> Job:
     machine = hardware()
     device = choose_device(asked.device, machine)
     checkpoint = find_model(asked, order.data_dir)
+    check_download(checkpoint, order.data_dir)
     stored_int8 = checkpoint.parts.transformer.stores_int8
     precision = choose_precision(asked.precision, device, machine, stored_int8=stored_int8)
     place = Place(device=device, precision=precision)

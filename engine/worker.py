@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from engine import events
@@ -23,7 +23,7 @@ from engine.errors import BugError, Cancelled, StudioError, WorkerLost, report
 from engine.events import JobEvent, Result
 from engine.jobs import wire
 from engine.jobs.order import CancelOrder, Hooks, Order, Step, WorkerBroken, WorkerState
-from engine.request import Device
+from engine.request import Device, Precision
 
 PATIENCE_SECONDS = 2.0
 """How long a job may take to stop once the page's process is gone."""
@@ -46,7 +46,7 @@ def real_painter() -> Painter:
     from engine.memory.probe import describe, hardware
     from engine.memory.studio import Studio
     from engine.run import execute
-    from engine.tasks.resolve import choose_device
+    from engine.tasks.resolve import choose_device, choose_precision
 
     studio, machine = Studio(), hardware()
     device = choose_device(Device.AUTO, machine)
@@ -56,7 +56,11 @@ def real_painter() -> Painter:
         device = choose_device(order.request.device, machine)
         return execute(order, studio, hooks)
 
-    return Painter(paint=paint, state=lambda: describe(device))
+    def state() -> WorkerState:
+        precision = choose_precision(Precision.AUTO, device, machine)
+        return replace(describe(device), precision=precision)
+
+    return Painter(paint=paint, state=state)
 
 
 def serve(

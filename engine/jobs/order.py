@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.errors import ErrorReport
 from engine.events import Stage
-from engine.request import Request
+from engine.request import Precision, Request
 from engine.settings import Settings
 
 
@@ -62,12 +62,14 @@ class CancelOrder:
 class WorkerState:
     """Says that the painting process is ready; `device` and `memory` are words for the user.
 
-    total_bytes: memory that the device has, 0 where unknown.
+    total_bytes: memory that the device has, 0 where unknown. precision: what automatic comes to
+    there, None where unknown.
     """
 
     device: str
     memory: str
     total_bytes: int = 0
+    precision: Precision | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

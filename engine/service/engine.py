@@ -47,7 +47,8 @@ _log = logging.getLogger(__name__)
 class Status:
     """How the engine is: its state, the device and its memory in words, and how many jobs wait.
 
-    total_bytes: memory that the device has, 0 while that is unknown.
+    total_bytes: memory that the device has, 0 while that is unknown. precision: what automatic
+    comes to there, None while that is unknown.
     """
 
     state: State
@@ -55,6 +56,7 @@ class Status:
     memory: str
     queue: int
     total_bytes: int = 0
+    precision: Precision | None = None
 
 
 class Engine:
@@ -194,15 +196,14 @@ class Engine:
             state: State = "restarting" if self._was_lost else "starting"
             if self._state is not None:
                 state = "busy" if self._desk.running else "ready"
-            device = self._state.device if self._state else ""
-            memory = self._state.memory if self._state else ""
-            total = self._state.total_bytes if self._state else 0
+            told = self._state or WorkerState(device="", memory="")
             return Status(
                 state=state,
-                device=device,
-                memory=memory,
+                device=told.device,
+                memory=told.memory,
                 queue=self._desk.waiting,
-                total_bytes=total,
+                total_bytes=told.total_bytes,
+                precision=told.precision,
             )
 
     def models(self) -> tuple[Variant, ...]:

@@ -9,8 +9,8 @@ from typing import Final
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.checkpoints.library import Library
 from engine.checkpoints.open import Hints, open_model
-from engine.errors import NotFound
-from engine.hub.record import installed, installed_folder
+from engine.errors import FileRejected, NotFound
+from engine.hub.record import installed, installed_folder, verify
 from engine.lora.library import find_lora
 from engine.request import Precision, Request
 from engine.variants import SHORT_NAMES, VARIANTS, Variant, by_name
@@ -23,6 +23,21 @@ def find_model(request: Request, data_dir: Path) -> Checkpoint:
     """Open the model of a request; raise `NotFound` or `FileRejected`."""
     path = model_path(request.model, data_dir, request.precision)
     return open_model(path, hints=hints(request.variant, data_dir))
+
+
+def check_download(checkpoint: Checkpoint, data_dir: Path) -> None:
+    """Raise `FileRejected` if a file of a downloaded model is no longer what was downloaded.
+
+    Only files that changed since they were last read are read, whole.
+    """
+    folder = checkpoint.path
+    for model in installed(data_dir / MODELS):
+        for fault in verify(folder, again=False) if model.folder == folder else ():
+            raise FileRejected(
+                f"The downloaded file {fault.file} of {model.variant} {fault.problem}.",
+                f"Mend it: python app.py models download {model.variant} "
+                f"--precision {model.precision}",
+            )
 
 
 def hints(variant: str | None, data_dir: Path) -> Hints:

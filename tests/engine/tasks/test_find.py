@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 
 import pytest
 
-from engine.errors import NotFound
+from engine.errors import FileRejected, NotFound
 from engine.hub.record import Record, RecordedFile, folder_for, write_record
 from engine.request import Precision, Request
-from engine.tasks.find import MODELS, find_model, model_path
+from engine.tasks.find import MODELS, check_download, find_model, model_path
 from engine.variants import VARIANTS, by_name
 
 
@@ -26,7 +27,7 @@ def install(model, variant: str, precision: Precision, data_dir):
     files = tuple(
         RecordedFile(
             to=path.relative_to(folder).as_posix(), source="a/b", size=path.stat().st_size,
-            sha256="0" * 64,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         )
         for path in sorted(folder.rglob("*")) if path.is_file()
     )  # fmt: skip
@@ -42,6 +43,18 @@ def test_a_downloaded_model_is_found_by_its_name(tiny_model, tmp_path):
     folder = install(tiny_model, "turbo", Precision.BF16, tmp_path)
     found = find_model(asked("turbo"), tmp_path)
     assert (found.path, found.variant.name, found.variant_known) == (folder, "turbo", True)
+
+
+def test_a_download_that_changed_is_refused_with_the_way_to_mend_it(tiny_model, tmp_path):
+    folder = install(tiny_model, "turbo", Precision.BF16, tmp_path)
+    found = find_model(asked("turbo"), tmp_path)
+    check_download(found, tmp_path)
+    (weights,) = (folder / "vae").glob("*.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(FileRejected, match=r"vae/.*models download turbo --precision bf16"):
+        check_download(found, tmp_path)
 
 
 def test_of_two_copies_that_of_the_wanted_precision_is_taken(tiny_model, tmp_path):
