@@ -62,6 +62,16 @@ def test_an_alpha_of_any_number_type_is_read(dtype, shape, base, tmp_path):
     assert {(change.alpha, change.scale) for change in lora.changes} == {(6.0, 1.5)}
 
 
+def test_a_lokr_of_two_ranks_is_scaled_by_that_of_its_second_side(tmp_path):
+    stem, book = "lycoris_layers_0_attention_to_q", Book({})
+    book.tensors = {
+        f"{stem}.lokr_w1_a": torch.ones(4, 2), f"{stem}.lokr_w1_b": torch.ones(2, 4),
+        f"{stem}.lokr_w2_a": torch.ones(16, 3), f"{stem}.lokr_w2_b": torch.ones(3, 16),
+        f"{stem}.alpha": torch.tensor(6.0),
+    }  # fmt: skip
+    assert scale_of(book.save(tmp_path / "one.safetensors")) == 2.0
+
+
 def test_an_alpha_in_the_keys_goes_before_any_beside_them(base, tmp_path):
     book = Book(base)
     kohya(book)

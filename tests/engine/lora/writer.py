@@ -278,6 +278,13 @@ def one_trainer_dora_by_row(book: Book) -> None:
     one_trainer_dora(book, by_column=False)
 
 
+def as_convolutions(book: Book) -> None:
+    """Every matrix as a convolution of 1 x 1, as converters from other families leave them."""
+    one_trainer_dora(book)
+    for name in [name for name in book.tensors if not name.endswith("alpha")]:
+        book.tensors[name] = book.tensors[name][:, :, None, None]
+
+
 def fused_dora(book: Book) -> None:
     for by_column, layer in ((True, "layers.0.attention.qkv"), (False, "layers.1.attention.qkv")):
         delta = book.low_rank(layer, f"diffusion_model.{layer}", 3, DOWN_UP)
@@ -395,7 +402,8 @@ CORPUS: dict[str, tuple[Callable[[Book], None], str]] = {
         (kohya_double_underscore, "kohya, double underscore"), (kohya_alpha_in_metadata, "kohya"),
         (kohya_fused, "kohya"), (block_diagonal, "kohya"), (one_trainer, "OneTrainer"),
         (one_trainer_dora, "OneTrainer"), (one_trainer_dora_by_row, "OneTrainer"),
-        (fused_dora, "ComfyUI"), (lycoris_lokr, "LyCORIS"), (lokr_factored, "LyCORIS"),
+        (as_convolutions, "OneTrainer"), (fused_dora, "ComfyUI"),
+        (lycoris_lokr, "LyCORIS"), (lokr_factored, "LyCORIS"),
         (lokr_fused, "ComfyUI"), (lokr_dora, "LyCORIS"), (loha, "LyCORIS"),
         (loha_of_high_rank, "LyCORIS"), (loha_fused, "kohya"),
         (dotted_with_duplicates, "kohya, dotted"), (whole_prefix, "ComfyUI"),
