@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +19,8 @@ from engine.errors import DiskError, FileRejected, NotFound
 TEMPORARY_PREFIX = ".atelier-"
 TEMPORARY_SUFFIX = ".tmp"
 STALE_SECONDS = 3600.0
+
+_COPIED_AT_ONCE = 1 << 24
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -76,6 +80,45 @@ def atomic_write(path: Path, data: bytes) -> None:
         raise disk_error(path, error, len(data)) from error
     finally:
         # Where even this fails, the sweep at the next start removes the file.
+        with suppress(OSError, ValueError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_stream(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to be written piece by piece; it takes its name when the block ends well.
+
+    Promises what `atomic_write` does, and raises `DiskError` as it does.
+    """
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except (OSError, ValueError) as error:
+        raise disk_error(path, error) from error
+    finally:
+        with suppress(OSError, ValueError):
+            temporary.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path, path: Path) -> None:
+    """Give a file another name, or where that cannot be a copy; what had the name is replaced.
+
+    The folder must exist. Raise `DiskError`, or `NotFound` and `FileRejected` for the source.
+    """
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    try:
+        temporary.hardlink_to(source.resolve())
+        temporary.replace(path)
+    except (OSError, ValueError):
+        # Another disk, or a file system without links.
+        with open_plain(source) as stream, atomic_stream(path) as copy:
+            shutil.copyfileobj(stream, copy, _COPIED_AT_ONCE)
+    finally:
         with suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
 

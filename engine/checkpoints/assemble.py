@@ -55,17 +55,8 @@ def fill(module: nn.Module, source: WeightSource, dialect: Dialect, target: Targ
     int8, one by one, so never more than one tensor of the stored type is in memory. Raises
     `FileRejected` naming what is missing, unexpected, of the wrong shape, or not finite.
     """
-    shapes, needed = source.shapes, dict(_weights(module))
-    prefix = dialect.prefix_in(shapes) or ""
-    pieces = {name: tuple(prefix + piece for piece in dialect.naming(name)) for name in needed}
-    unneeded = {name for name in shapes if dialect.unused(name.removeprefix(prefix))}
-    faults = _faults(needed, shapes, pieces, unneeded)
-    if faults:
-        raise FileRejected(
-            f"The {target.what} does not fit its configuration: {'; '.join(faults)}.",
-            "Check that all files belong to one model, and download it again.",
-        )
-    for name, shape in needed.items():
+    pieces = match_names(module, source.shapes, dialect, target.what)
+    for name, shape in dict(_weights(module)).items():
         owner_name, _, leaf = name.rpartition(".")
         owner = module.get_submodule(owner_name)
         if isinstance(owner, Int8Linear) and leaf == "weight":
@@ -75,8 +66,28 @@ def fill(module: nn.Module, source: WeightSource, dialect: Dialect, target: Targ
         for part, piece in zip(filled.chunk(len(pieces[name])), pieces[name], strict=True):
             target.on_tensor()
             part.copy_(source.read(piece).view(part.shape))
-            _check_finite(part, piece)
+            check_finite(part, piece)
         setattr(owner, leaf, nn.Parameter(filled, requires_grad=False))
+
+
+def match_names(
+    module: nn.Module, shapes: Mapping[str, tuple[int, ...]], dialect: Dialect, what: str
+) -> dict[str, tuple[str, ...]]:
+    """Return, for each weight of `module`, the names in a file of its blocks of rows.
+
+    Raises `FileRejected` naming what is missing, unexpected or of the wrong shape among `shapes`.
+    """
+    needed = dict(_weights(module))
+    prefix = dialect.prefix_in(shapes) or ""
+    pieces = {name: tuple(prefix + piece for piece in dialect.naming(name)) for name in needed}
+    unneeded = {name for name in shapes if dialect.unused(name.removeprefix(prefix))}
+    faults = _faults(needed, shapes, pieces, unneeded)
+    if faults:
+        raise FileRejected(
+            f"The {what} does not fit its configuration: {'; '.join(faults)}.",
+            "Check that all files belong to one model, and download it again.",
+        )
+    return pieces
 
 
 def _weights(module: nn.Module) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -103,11 +114,11 @@ def _int8_rows(
         rows = source.read_int8(piece) or quantise_rows(source.read(piece).to(target.device))
         some_values.copy_(rows.values)
         some_scales.copy_(rows.scales)
-        _check_finite(some_scales, piece)
+        check_finite(some_scales, piece)
     return Rows(values, scales)
 
 
-def _check_finite(weight: Tensor, name: str) -> None:
+def check_finite(weight: Tensor, name: str) -> None:
     """Refuse a weight [...] that would spoil every picture."""
     if not is_finite(weight):
         kind = str(weight.dtype).removeprefix("torch.")

@@ -72,6 +72,10 @@ def _run(options: argparse.Namespace, open_page: OpenPage) -> int:
             return generate(options)
         case "models", action:
             return _MODELS[str(action)](options)
+        case "convert", _:
+            from engine.cli import convert
+
+            return convert.run(options)
         case "bench", _:
             from engine.cli.bench import bench
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from engine.cli import subjects
+from engine.cli.bench_int8 import int8_figures
 from engine.cli.files import check_file
 from engine.cli.measure import Arm, count_forwards, medians
 from engine.cli.terminal import say
@@ -57,6 +58,8 @@ def bench(options: argparse.Namespace) -> int:
         figures = _forwards(device)
     else:
         figures = [_pictures(options.model or "demo-turbo", place, beside=beside)]
+    if options.model is None and not options.random_weights:
+        figures.append(int8_figures(device))
     if options.json is not None:
         atomic_write(options.json, json.dumps(figures, indent=2).encode() + b"\n")
     return 0

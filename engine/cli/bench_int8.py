@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.cli.measure import Arm, medians
 from engine.cli.subjects import WEIGHT_SPREAD
@@ -23,15 +25,15 @@ ROUNDS: Final = 7
 CELLS: Final = 32
 """Tokens along a side of the picture: 1024 in all."""
 
+FULL: Final = TransformerConfig()
 OURS, PLAIN, THEIRS = "int8", "bf16", "optimum-quanto int8"
 _OUTLIERS: Final = {"normal tokens": 0.0, "tokens with 1 % outliers at 50 x": 0.01}
 
 
 @torch.inference_mode()
-def int8_figures(device: str) -> dict[str, Any]:
+def int8_figures(device: str, config: TransformerConfig = FULL) -> dict[str, Any]:
     """Compare our int8 block with bfloat16 and with optimum-quanto's own execution."""
     place = torch.device(device)
-    config = TransformerConfig()
     plain = _random_block(config, place)
     blocks = {OURS: _rounded(plain), PLAIN: plain, THEIRS: _by_quanto(plain)}
     positions = image_positions(33, CELLS, CELLS).unsqueeze(0)
@@ -44,7 +46,7 @@ def int8_figures(device: str) -> dict[str, Any]:
 
     inputs = {kind: _tokens(config, share).to(place) for kind, share in _OUTLIERS.items()}
     first = next(iter(inputs.values()))
-    arms = [Arm(name=name, run=lambda _, name=name: run(name, first)) for name in blocks]
+    arms = [_arm(name, partial(run, name, first)) for name in blocks]
     seconds = medians(arms, ROUNDS, device)
     errors = {kind: _off(run(OURS, x), run(PLAIN, x)) for kind, x in inputs.items()}
     ratios = {name: seconds[name] / seconds[OURS] for name in (PLAIN, THEIRS)}
@@ -58,16 +60,20 @@ def int8_figures(device: str) -> dict[str, Any]:
     return {"what": "int8 block", "seconds": seconds, "ratios": ratios, "relative L2": errors}
 
 
+def _arm(name: str, work: Callable[[], Tensor]) -> Arm:
+    return Arm(name=name, run=lambda _: work())
+
+
 def _random_block(config: TransformerConfig, place: torch.device) -> Block:
     with torch.device("meta"):
         block = Block(config, modulated=True).to(torch.bfloat16)
     block = block.to_empty(device=place).requires_grad_(False)
     torch.manual_seed(0)
-    for parameter in block.parameters():
+    for name, parameter in block.named_parameters():
         if parameter.ndim > 1:
             parameter.normal_(std=WEIGHT_SPREAD)
         else:
-            parameter.fill_(1.0)
+            parameter.fill_(float(name.endswith("weight")))
     return block
 
 
@@ -92,7 +98,7 @@ def _by_quanto(block: Block) -> Block:
     return theirs
 
 
-def _like(block: nn.Module) -> Any:  # noqa: ANN401
+def _like(block: Block) -> Block:
     """Return modules of their own around the same weights."""
     return copy.deepcopy(block, {id(weight): weight for weight in block.parameters()})
 
@@ -106,4 +112,5 @@ def _tokens(config: TransformerConfig, outliers: float) -> Tensor:
 
 
 def _off(found: Tensor, right: Tensor) -> float:
-    return ((found.double() - right.double()).norm() / right.double().norm()).item()
+    difference = found.double() - right.double()
+    return float(difference.norm() / right.double().norm())

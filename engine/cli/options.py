@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from engine.cli.convert import add_convert_options
 from engine.cli.downloads import add_download_options, add_verify_options
 from engine.cli.models import add_add_options
 from engine.errors import BadRequest
@@ -41,6 +42,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_generate(commands)
     _add_models(commands)
+    add_convert_options(
+        commands.add_parser("convert", help="write a model as bf16 or int8", allow_abbrev=False)
+    )
     _add_bench(commands)
     commands.add_parser(
         "doctor",

@@ -14,8 +14,6 @@ LARGEST: Final = 127
 _SMALLEST: Final = 1e-30
 """Nothing is divided by less, so that a token of zeros stays one."""
 
-_QUANTISED_IN: Final = frozenset({torch.bfloat16, torch.float16, torch.float32})
-
 
 class Rows(NamedTuple):
     """An int8 matrix: `values` int8 [N, K] times `scales` float [N], one a row."""
@@ -27,22 +25,15 @@ class Rows(NamedTuple):
 def quantise_rows(weight: Tensor) -> Rows:
     """Round a weight [N, K], float, to int8 rows, bit for bit as optimum-quanto does.
 
-    That is absmax / 127 a row, in the weight's own number type, which the scales keep. A row of
-    zeros has the scale 0. NaN or infinity anywhere in a row makes its scale so.
+    That is absmax / 127 a row, computed in bfloat16 for weights of that type, else in float32
+    (float16 has no room for small scales); the scales keep the type. A row of zeros has the scale
+    0. NaN or infinity anywhere in a row makes its scale so.
     """
-    own = weight if weight.dtype in _QUANTISED_IN else weight.float()
+    own = weight if weight.dtype is torch.bfloat16 else weight.float()
     scales = own.abs().amax(dim=1, keepdim=True) / LARGEST
-    if own.dtype is torch.float16 and _is_too_fine(scales):
-        return quantise_rows(own.float())
     divisors = torch.where(scales == 0, torch.ones_like(scales), scales)
     values = (own / divisors).round_().clamp_(-LARGEST - 1, LARGEST).to(torch.int8)
     return Rows(values, scales.flatten())
-
-
-def _is_too_fine(scales: Tensor) -> bool:
-    """Say whether some of `scales` [N, 1] float16 lie where that type loses its digits."""
-    smallest = torch.finfo(torch.float16).smallest_normal
-    return bool((scales < smallest).logical_and(scales > 0).any())
 
 
 def quantise_tokens(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine import cli
-from engine.cli import bench, measure, subjects
+from engine.cli import bench, bench_int8, measure, subjects
 from engine.memory.studio import Place
 from engine.request import Precision
 from tests.tiny import TRANSFORMER, VAE
@@ -121,3 +121,13 @@ def test_arms_take_turns_after_a_warm_up_each():
     assert "".join(name for name, _ in ran) == "ab" + "ab" + "ba" + "ab"
     assert [number for _, number in ran] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert set(seconds) == {"a", "b"}
+
+
+def test_an_int8_block_is_measured_beside_bfloat16_and_quanto(monkeypatch, capsys):
+    monkeypatch.setattr(bench_int8, "ROUNDS", 1)
+    monkeypatch.setattr(bench_int8, "CELLS", 8)
+    figures = bench_int8.int8_figures("cpu", TRANSFORMER)
+    assert set(figures["seconds"]) == {"int8", "bf16", "optimum-quanto int8"}
+    assert set(figures["ratios"]) == {"bf16", "optimum-quanto int8"}
+    assert all(0 < error < 0.05 for error in figures["relative L2"].values())
+    assert "bf16 / int8" in capsys.readouterr().out

@@ -314,3 +314,39 @@ def test_a_folder_without_the_right_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(DiskError, match="cannot be written to"):
         storage.check_writable(tmp_path)
+
+
+def test_a_file_written_in_pieces_appears_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "weights"
+    with storage.atomic_stream(path) as stream:
+        stream.write(b"one")
+        assert not path.exists()
+        stream.write(b"two")
+    assert path.read_bytes() == b"onetwo"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_abandoned_on_the_way_leaves_the_old_one(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyError), storage.atomic_stream(path) as stream:
+        stream.write(b"new")
+        raise KeyError
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_is_linked_or_where_that_cannot_be_copied(tmp_path, monkeypatch, links):
+    def refuse(*_: object) -> None:
+        raise OSError("no links here")
+
+    if not links:
+        monkeypatch.setattr(type(tmp_path), "hardlink_to", refuse)
+    source, path = tmp_path / "source", tmp_path / "copy"
+    source.write_bytes(b"weights")
+    path.write_bytes(b"old")
+    storage.link_or_copy(source, path)
+    assert path.read_bytes() == b"weights"
+    assert path.samefile(source) == links
+    assert sorted(tmp_path.iterdir()) == [path, source]

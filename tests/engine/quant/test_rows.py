@@ -9,7 +9,7 @@ from optimum.quanto import AbsmaxOptimizer, qint8, quantize_weight
 from engine.quant.rows import is_finite, quantise_rows, quantise_tokens
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_rows_are_bit_for_bit_those_of_quanto(dtype):
     weight = torch.randn(96, 64, generator=torch.Generator().manual_seed(0)).to(dtype)
     scale = AbsmaxOptimizer()(weight, qint8, 0)
@@ -26,7 +26,7 @@ def test_a_row_of_zeros_stays_zero():
     assert not rows.scales.any()
 
 
-def test_float16_rows_too_fine_for_their_scales_get_wider_scales():
+def test_rows_of_tiny_float16_numbers_keep_their_digits():
     weight = (torch.randn(4, 64, generator=torch.Generator().manual_seed(0)) * 1e-4).half()
     rows = quantise_rows(weight)
     assert rows.scales.dtype is torch.float32

@@ -1,0 +1,206 @@
+"""Converted models are what optimum-quanto would have written, and load as what they were."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import ZImageTransformer2DModel
+from optimum.quanto import freeze, qint8, quantize, requantize
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from engine import cli
+from engine.checkpoints.convert import Conversion, convert
+from engine.checkpoints.load import load_text_encoder, load_transformer
+from engine.checkpoints.open import open_model
+from engine.errors import BadRequest, Cancelled, DiskError, FileRejected, NotFound
+from engine.quant.linear import Int8Linear
+
+CPU = torch.device("cpu")
+WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def converted(reference_folder, tmp_path_factory) -> Path:
+    """The reference's model as int8."""
+    goal = tmp_path_factory.mktemp("converted") / "int8"
+    convert(Conversion(source=reference_folder, goal=goal, int8=True))
+    return goal
+
+
+def metadata(path: Path) -> dict[str, str]:
+    with safe_open(path, "pt") as file:
+        return file.metadata()
+
+
+def quanto_map(path: Path) -> dict[str, dict[str, str]]:
+    return json.loads(base64.b64decode(metadata(path)["quantization_map_base64"]))
+
+
+def test_the_file_is_what_quanto_itself_writes(converted, pipeline):
+    theirs = ZImageTransformer2DModel.from_config(pipeline.transformer.config)
+    theirs.load_state_dict(pipeline.transformer.state_dict())
+    quantize(theirs, weights=qint8, include="layers.*", exclude="*adaLN*")
+    freeze(theirs)
+    expected, found = theirs.state_dict(), load_file(converted / WEIGHTS)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert all(found[name].dtype is expected[name].dtype for name in expected)
+
+
+def test_quanto_reads_the_file_and_computes_with_it(converted, pipeline):
+    path = converted / WEIGHTS
+    assert metadata(path)["quantization_format"] == "quanto"
+    assert len(quanto_map(path)) == 3 * 7
+    theirs = ZImageTransformer2DModel.from_config(pipeline.transformer.config)
+    requantize(theirs, load_file(path), quanto_map(path), device=CPU)
+    ours = load_transformer(open_model(converted), torch.float32, CPU, int8=True)
+    layer = theirs.layers[1].attention.to_k
+    assert torch.equal(layer.weight._data, ours.layers[1].attention.qkv.weight[64:128])
+    x = torch.randn(3, 64)
+    rows = ours.layers[1].attention.qkv
+    dense = rows.weight[64:128].float() * rows.scales[64:128, None]
+    torch.testing.assert_close(layer(x), x @ dense.t())
+
+
+@pytest.mark.parametrize("load", [load_transformer, load_text_encoder])
+def test_a_converted_model_is_bit_for_bit_the_one_rounded_at_loading(
+    load, converted, reference_folder
+):
+    at_loading = load(open_model(reference_folder), torch.float32, CPU, int8=True)
+    from_file = load(open_model(converted), torch.float32, CPU, int8=True)
+    expected = dict(at_loading.named_parameters())
+    assert all(torch.equal(p, expected[name]) for name, p in from_file.named_parameters())
+    layers = [m for m in at_loading.modules() if isinstance(m, Int8Linear)]
+    others = [m for m in from_file.modules() if isinstance(m, Int8Linear)]
+    assert len(layers) == len(others) > 0
+    for one, other in zip(layers, others, strict=True):
+        assert torch.equal(one.weight, other.weight)
+        assert torch.equal(one.scales, other.scales)
+
+
+def test_what_is_not_converted_comes_along(converted, reference_folder):
+    for name in ("model_index.json", "vae/diffusion_pytorch_model.safetensors"):
+        assert (converted / name).read_bytes() == (reference_folder / name).read_bytes()
+    assert open_model(converted).variant == open_model(reference_folder).variant
+
+
+def test_bfloat16_is_the_plain_cast_also_of_int8(converted, reference_folder, tmp_path):
+    for source in (reference_folder, converted):
+        goal = tmp_path / source.name
+        convert(Conversion(source=source, goal=goal, int8=False))
+        found = load_transformer(open_model(goal), torch.bfloat16, CPU)
+        expected = load_transformer(open_model(source), torch.bfloat16, CPU)
+        pairs = zip(found.parameters(), expected.parameters(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+        assert {t.dtype for t in load_file(goal / WEIGHTS).values()} == {torch.bfloat16}
+
+
+def test_a_file_with_fused_weights_gets_diffusers_names(reference_folder, tmp_path, converted):
+    stored = load_file(reference_folder / WEIGHTS)
+    fused = {}
+    for name, weight in stored.items():
+        if ".to_q." in name:
+            parts = [stored[name.replace(".to_q.", f".to_{part}.")] for part in "qkv"]
+            fused[name.replace("to_q", "qkv")] = torch.cat(parts)
+        elif ".to_k." not in name and ".to_v." not in name:
+            for theirs, own in (("to_out.0", "out"), ("norm_q", "q_norm"), ("norm_k", "k_norm"),
+                                ("all_x_embedder.2-1", "x_embedder"),
+                                ("all_final_layer.2-1", "final_layer")):  # fmt: skip
+                name = name.replace(theirs, own)
+            fused[f"model.diffusion_model.{name}"] = weight
+    fused = {(n if n.startswith("model.") else f"model.diffusion_model.{n}"): w.contiguous()
+             for n, w in fused.items()}  # fmt: skip
+    save_file(fused, tmp_path / "original.safetensors")
+    goal = tmp_path / "int8.safetensors"
+    convert(Conversion(source=tmp_path / "original.safetensors", goal=goal, int8=True))
+    found, expected = load_file(goal), load_file(converted / WEIGHTS)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_integers_stay_as_they_are_when_converted_again(converted, tmp_path):
+    goal = tmp_path / "again.safetensors"
+    convert(Conversion(source=converted / WEIGHTS, goal=goal, int8=True))
+    found, expected = load_file(goal), load_file(converted / WEIGHTS)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_half_precision_gets_wider_scales(our_folder, tmp_path):
+    convert(Conversion(source=our_folder, goal=tmp_path / "int8", int8=True))
+    found = load_file(tmp_path / "int8" / WEIGHTS)
+    assert found["layers.0.feed_forward.w2.weight._scale"].dtype is torch.float32
+    assert found["layers.0.attention_norm1.weight"].dtype is torch.float16
+    assert metadata(tmp_path / "int8" / WEIGHTS)["variant"] == "demo-turbo"
+
+
+def test_a_conversion_that_is_stopped_leaves_no_file(reference_folder, tmp_path):
+    calls = iter(range(100))
+
+    def stop() -> None:
+        if next(calls) == 20:
+            raise Cancelled("enough")
+
+    goal = tmp_path / "int8.safetensors"
+    with pytest.raises(Cancelled):
+        convert(Conversion(source=reference_folder / WEIGHTS, goal=goal, int8=True, on_tensor=stop))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_is_replaced_only_on_demand(reference_folder, tmp_path):
+    goal = tmp_path / "int8.safetensors"
+    goal.write_bytes(b"precious")
+    wanted = {"source": reference_folder / WEIGHTS, "goal": goal, "int8": True}
+    with pytest.raises(BadRequest, match="--force"):
+        convert(Conversion(**wanted))
+    assert goal.read_bytes() == b"precious"
+    convert(Conversion(**wanted, force=True))
+    assert load_file(goal)
+
+
+def test_a_model_is_never_written_over_itself(reference_folder, tmp_path):
+    for goal in (reference_folder, reference_folder / "int8", reference_folder.parent):
+        with pytest.raises(BadRequest, match="the same, or one lies in the other"):
+            convert(Conversion(source=reference_folder, goal=goal, int8=True, force=True))
+
+
+@pytest.mark.parametrize(
+    ("source", "goal", "error"),
+    [
+        ("vae/diffusion_pytorch_model.safetensors", "x.safetensors", FileRejected),
+        (WEIGHTS, "x.bin", BadRequest),
+        (WEIGHTS, "missing/x.safetensors", NotFound),
+        ("nothing.safetensors", "x.safetensors", NotFound),
+        ("model_index.json", "x.safetensors", FileRejected),
+    ],
+)
+def test_what_cannot_be_converted_is_said(reference_folder, tmp_path, source, goal, error):
+    with pytest.raises(error):
+        convert(Conversion(source=reference_folder / source, goal=tmp_path / goal, int8=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_noticed_before_anything_is_written(reference_folder, tmp_path, monkeypatch):
+    full = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: full)
+    with pytest.raises(DiskError, match="1,000 free"):
+        convert(
+            Conversion(
+                source=reference_folder / WEIGHTS, goal=tmp_path / "x.safetensors", int8=True
+            )
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_prints_where_the_model_lies(reference_folder, tmp_path, capsys):
+    goal = tmp_path / "int8"
+    words = ["convert", str(reference_folder), str(goal), "--precision", "int8"]
+    assert cli.main(words, lambda *_: None) == 0
+    assert capsys.readouterr().out == f"{goal}\n"
+    assert cli.main(words, lambda *_: None) == 2
+    assert capsys.readouterr().err.startswith("error: ")
