@@ -240,3 +240,58 @@ def test_opening_a_model_needs_no_torch(source):
         "open_model(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(source)], cwd=ROOT).returncode == 0
+
+
+def test_averaged_weights_beside_the_weights_are_left_alone(source, expected, tmp_path):
+    weights = layouts.all_in_one_weights(source)
+    first = layouts.AIO_PREFIXES[0]
+    copies = {
+        name.replace(first, "model_ema.diffusion_model."): torch.zeros_like(weight)
+        for name, weight in weights.items()
+        if name.startswith(first)
+    }
+    path = layouts.as_all_in_one(source, tmp_path)
+    save_file(copies | weights, path)
+    assert same(load_transformer(open_model(path), torch.float32, CPU), expected[0])
+
+
+def test_a_transformer_without_prefix_may_share_its_file(source, expected, tmp_path):
+    first = layouts.AIO_PREFIXES[0]
+    weights = layouts.all_in_one_weights(source)
+    weights = {name.removeprefix(first): weight for name, weight in weights.items()}
+    path = layouts.as_all_in_one(source, tmp_path)
+    save_file({name: w for name, w in weights.items() if "other" not in name}, path)
+    checkpoint = open_model(path)
+    prefixes = [part.prefix for part in checkpoint.parts.every]
+    assert prefixes == ["", *reversed(layouts.AIO_PREFIXES[1:])]
+    assert not [
+        n for n in checkpoint.parts.transformer.weights if n.startswith(tuple(prefixes[1:]))
+    ]
+
+
+def test_an_encoder_of_another_family_in_the_file_is_not_taken(source, tmp_path):
+    weights = layouts.all_in_one_weights(source)
+    second = layouts.AIO_PREFIXES[1]
+    path = layouts.as_all_in_one(source, tmp_path)
+    gemma = {f"{second}layers.0.pre_feedforward_layernorm.weight": torch.ones(32)}
+    save_file(weights | gemma, path)
+    with pytest.raises(NotFound, match="without text encoder, tokenizer,"):
+        open_model(path)
+
+
+def test_the_files_own_parts_go_before_those_beside_it(source, tmp_path):
+    path = layouts.as_all_in_one(source, tmp_path)
+    vae = layouts.as_original_vae(layouts.weights_of(source, "vae"))
+    save_file(vae, tmp_path / "ae.safetensors")
+    (tmp_path / "tokenizer.json").unlink()
+    layouts.side_parts(source, tmp_path)
+    checkpoint = open_model(path)
+    assert {part.headers[0].path for part in checkpoint.parts.every} == {path}
+
+
+def test_an_autoencoder_of_other_latents_is_passed_by(source, tmp_path):
+    model = layouts.as_loose_parts(source, tmp_path)
+    weights = load_file(model / "three.safetensors")
+    weights["decoder.conv_in.weight"] = weights["decoder.conv_in.weight"][:, :4].contiguous()
+    save_file(weights, model / "ae.safetensors")
+    assert open_model(model).parts.vae.headers[0].path.name == "three.safetensors"
