@@ -44,11 +44,12 @@ class Denoiser:
         guidance: Guidance,
         sigmas: Tensor,
         size: tuple[int, int],
+        targets: Tensor | None = None,
     ) -> None:
         self._transformer = transformer
         self._guidance = guidance
         self._sigmas = [float(sigma) for sigma in sigmas[:-1]]
-        self._modulation: Modulation = transformer.modulate(model_times(sigmas[:-1]))
+        self._modulation: Modulation = transformer.modulate(model_times(sigmas[:-1]), targets)
         self._alone = transformer.arrange(conditions.positive, *size)
         self._guided: Context | None = None
         if any(guidance.active(sigma) for sigma in self._sigmas):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,9 +37,9 @@ from engine.model.vae_layers import Strips
 from engine.request import Request
 from engine.sampling.guidance import Guidance
 from engine.sampling.samplers import SAMPLERS
-from engine.sampling.schedules import schedule
 from engine.storage import atomic_write, check_writable, make_folder, picture_name, sweep_temporary
 from engine.tasks.adapters import choose_adapters
+from engine.tasks.course import choose_course
 from engine.tasks.find import check_download, find_model
 from engine.tasks.resolve import (
     batches,
@@ -101,7 +101,7 @@ def execute(order: Order, studio: Studio, hooks: Hooks) -> Result:
     try:
         with PeakMemory() as memory:
             pictures = _paint(job, studio)
-        nfe = _evaluations(job.request)
+        nfe = _evaluations(job)
     except (RuntimeError, MemoryError) as error:
         found = _explained(error, job)
         if found is None:
@@ -187,22 +187,31 @@ def _denoise(job: Job, model: Model, conditions: Conditions) -> Tensor:
     width, height = request.width or 0, request.height or 0
     start = noise(request.seed or 0, request.count, width, height)
     parts = start.split(batches(request.count, width, height))
-    sigmas, guidance = _schedule(request), _guidance(request)
-    total = len(parts) * (len(sigmas) - 1)
+    course, guidance = choose_course(request, job.checkpoint.variant), _guidance(request)
+    total = len(parts) * (len(course.sigmas) - 1)
     watch = Watch(job.hooks.emit, job.check, model.preview, job.place.precision, total)
-    done = []
+    done: list[Tensor] = []
     with watch:
         for part in parts:
+            first = sum(len(before) for before in done)
             many = Conditions(
                 positive=[*conditions.positive] * len(part),
                 negative=[*conditions.negative] * len(part),
             )
             size = (part.shape[-2], part.shape[-1])
-            denoiser = Denoiser(model.transformer, many, guidance, sigmas, size)
-            sampler = SAMPLERS[request.sampler]
-            clean = denoise(denoiser, part.to(job.place.device), sigmas, sampler, watch.after_step)
-            done.append(clean.cpu())
+            denoiser = Denoiser(
+                model.transformer, many, guidance, course.sigmas, size, course.targets
+            )
+            sampler = course.sampler(_later_noise(request, first, len(part)))
+            start = part.to(job.place.device)
+            done.append(denoise(denoiser, start, course.sigmas, sampler, watch.after_step).cpu())
     return torch.cat(done)
+
+
+def _later_noise(request: Request, first: int, count: int) -> Callable[[int], Tensor]:
+    """Return what draws the noise [count, 16, h, w] that some samplers mix in after each step."""
+    seed, width, height = (request.seed or 0) + first, request.width or 0, request.height or 0
+    return lambda step: noise(seed, count, width, height, draw=step + 1)
 
 
 def _decode(job: Job, model: Model, latents: Tensor, index: int) -> Tensor:
@@ -285,11 +294,6 @@ def _recipe(job: Job, index: int) -> dict[str, object]:
     )
 
 
-def _schedule(request: Request) -> Tensor:
-    """Return the sigmas [steps + 1] of a complete request."""
-    return schedule(request.steps or 1, request.shift or 1.0)
-
-
 def _guidance(request: Request) -> Guidance:
     return Guidance(
         scale=request.guidance_scale or 0.0,
@@ -298,10 +302,11 @@ def _guidance(request: Request) -> Guidance:
     )
 
 
-def _evaluations(request: Request) -> int:
+def _evaluations(job: Job) -> int:
     """Count the model evaluations of one picture: two in a step with guidance."""
-    guidance = _guidance(request)
-    return sum(2 if guidance.active(float(sigma)) else 1 for sigma in _schedule(request)[:-1])
+    guidance = _guidance(job.request)
+    sigmas = choose_course(job.request, job.checkpoint.variant).sigmas
+    return sum(2 if guidance.active(float(sigma)) else 1 for sigma in sigmas[:-1])
 
 
 def _plan(place: Place) -> str:

@@ -91,17 +91,30 @@ class Transformer(nn.Module):
         self.final_modulation = nn.Linear(adaln, dim)
         self.final_linear = nn.Linear(dim, config.patch_dim)
 
-    def modulate(self, times: Tensor) -> Modulation:
-        """Return the modulation at model times, [S] float32 in 0..1 (0 = noise, 1 = picture)."""
-        weight = self.x_embedder.weight
-        waves = _time_waves(times.to(weight.device) * self.config.t_scale).to(weight.dtype)
-        embedding = self.t_embedder(waves)
+    def modulate(self, times: Tensor, targets: Tensor | None = None) -> Modulation:
+        """Return the modulation at model times, [S] float32 in 0..1 (0 = noise, 1 = picture).
+
+        targets: [S] model times each step is to point at, for a network that was trained to know
+        them (TwinFlow, arXiv 2512.05150).
+        """
+        embedding = self._embed(times)
+        if targets is not None:
+            way = targets - times
+            far = way.abs().to(embedding)
+            embedding = embedding + self._embed(way) * far[:, None]
         final = 1 + self.final_modulation(F.silu(embedding)).unsqueeze(1)
         return Modulation(
             tuple(cast(Block, block).modulate(embedding) for block in self.noise_refiner),
             tuple(cast(Block, block).modulate(embedding) for block in self.layers),
             final,
         )
+
+    def _embed(self, times: Tensor) -> Tensor:
+        """Embed times or ways of time, [S] float32, as [S, adaln_dim]."""
+        weight = self.x_embedder.weight
+        waves = _time_waves(times.to(weight.device) * self.config.t_scale).to(weight.dtype)
+        embedding: Tensor = self.t_embedder(waves)
+        return embedding
 
     def refine_caption(self, features: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         """Turn text features [B, L, cap_feat_dim] into caption tokens [B, P, D].

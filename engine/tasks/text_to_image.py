@@ -41,13 +41,14 @@ def caption(model: Model, prompt: str, adapted: str, warn: Callable[[str], None]
     return refined
 
 
-def noise(seed: int, count: int, width: int, height: int) -> Tensor:
+def noise(seed: int, count: int, width: int, height: int, draw: int = 0) -> Tensor:
     """Return the noise of pictures of `width` x `height` pixels, [count, 16, h, w] float32.
 
     Picture i is drawn on the CPU from `seed + i` alone, so that it is the same on every device and
-    in every batch.
+    in every batch. draw: 0 is what a picture starts from, the others are for samplers that add
+    noise.
     """
     shape = (1, LATENT_CHANNELS, height // LATENT_SCALE, width // LATENT_SCALE)
     generators = (torch.Generator().manual_seed(seed + i) for i in range(count))
-    draws = [torch.randn(shape, generator=g, dtype=torch.float32) for g in generators]
-    return torch.cat(draws)
+    drawn = [torch.randn((draw + 1, *shape), generator=g)[draw] for g in generators]
+    return torch.cat(drawn)

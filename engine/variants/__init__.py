@@ -20,6 +20,7 @@ from engine.variants.spec import (
     Ignored,
     Limits,
     Size,
+    Solver,
     SourceFile,
     Variant,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Ignored",
     "Limits",
     "Size",
+    "Solver",
     "SourceFile",
     "Variant",
     "by_name",

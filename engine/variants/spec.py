@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,13 @@ SHIFT_RANGE: Final = (1.0, 10.0)
 """What the shift control offers, both ends included."""
 
 _WORDS = re.compile(r"[^\W_]+")
+
+
+class Solver(StrEnum):
+    """How a variant was trained to go from noise to picture."""
+
+    FLOW = "flow"
+    TWINFLOW = "twinflow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +99,7 @@ class Variant:
     vocabulary_file: the words its training knew, one a line in lower case; None: any word may do.
     downloads: what can be fetched, the first being the default; no two of one precision.
     unavailable: why there are no public weights, for the user to read; None where there are.
+    solver: FLOW takes any schedule and sampler, TWINFLOW has its own.
     """
 
     name: str
@@ -106,6 +115,7 @@ class Variant:
     vocabulary_file: Path | None = None
     downloads: tuple[Download, ...] = ()
     unavailable: str | None = None
+    solver: Solver = Solver.FLOW
 
     @property
     def vocabulary(self) -> frozenset[str] | None:

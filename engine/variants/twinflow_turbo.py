@@ -13,7 +13,7 @@ from engine.variants.files import (
     small,
     transformer,
 )
-from engine.variants.spec import Defaults, Ignored, Limits, Variant
+from engine.variants.spec import Defaults, Ignored, Limits, Solver, Variant
 from engine.variants.turbo import WITHOUT_GUIDANCE
 
 TWINFLOW_TURBO: Final = Variant(
@@ -37,6 +37,7 @@ TWINFLOW_TURBO: Final = Variant(
     ),
     sizes=SIZES,
     examples=EXAMPLES,
+    solver=Solver.TWINFLOW,
     downloads=(
         full(
             transformer(

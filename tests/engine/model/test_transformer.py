@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from engine.model.config import TransformerConfig
-from engine.model.transformer import Transformer
+from engine.model.transformer import Transformer, _time_waves
 
 CONFIG = TransformerConfig(
     dim=48, n_layers=2, n_refiner_layers=1, n_heads=2, cap_feat_dim=20, axes_dims=(8, 8, 8)
@@ -60,3 +60,17 @@ def test_the_caption_and_the_time_both_matter(transformer: Transformer) -> None:
     first = _run(transformer, latents, [5])
     assert not torch.allclose(first, _run(transformer, latents, [6]), atol=1e-3)
     assert not torch.allclose(first, _run(transformer, latents, [5], time=0.8), atol=1e-3)
+
+
+def test_a_target_time_is_told_as_the_way_to_it(transformer: Transformer) -> None:
+    times, targets = torch.tensor([0.1, 0.5, 0.9]), torch.tensor([0.5, 0.5, 0.0])
+    waves = [_time_waves(1000 * t) for t in (times, targets - times)]
+    there, way = (transformer.t_embedder(w) for w in waves)
+    embedding = there + way * torch.tensor([0.4, 0.0, 0.9])[:, None]
+    expected = 1 + transformer.final_modulation(torch.nn.functional.silu(embedding))
+    found = transformer.modulate(times, targets)
+    assert torch.allclose(found.final_scale[:, 0], expected, atol=1e-4, rtol=1e-4)
+    # A step that points at where it stands is a step of the plain model.
+    plain = transformer.modulate(times)
+    assert torch.allclose(found.at(1).final_scale, plain.at(1).final_scale, atol=1e-5)
+    assert not torch.allclose(found.at(0).final_scale, plain.at(0).final_scale, atol=1e-2)
