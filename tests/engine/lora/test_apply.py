@@ -9,7 +9,11 @@ from torch import Tensor, nn
 
 from engine.errors import BadRequest, Cancelled, FileRejected
 from engine.lora.apply import Adapter, apply, remove
+from engine.lora.branch import Branched
 from engine.lora.file import read_lora
+from engine.quant.linear import make_int8
+from engine.quant.products import WEIGHT_ONLY, Product, choose
+from engine.quant.rows import quantise_rows
 from tests.engine.lora.models import effective, modules, ours, paint
 from tests.engine.lora.writer import CORPUS, USUAL, Book
 
@@ -199,34 +203,31 @@ def test_a_weight_that_is_no_number_is_refused(shelf):
         Adapter(shelf["kohya"][1], float("nan"))
 
 
-class Int8Stand(nn.Module):
-    """A linear layer of int8 rows with scales, as the quantised layers of the engine are."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        scales = linear.weight.abs().amax(1) / 127
-        self.register_buffer("weight", (linear.weight / scales[:, None]).round().to(torch.int8))
-        self.register_buffer("scales", scales)
-        self.bias = linear.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = x @ (self.weight.float() * self.scales[:, None]).T
-        return y if self.bias is None else y + self.bias
+INT8 = tuple(
+    f"layers.{index}.{layer}"
+    for index in range(2)
+    for layer in ("attention.qkv", "attention.out", "feed_forward.w13", "feed_forward.w2",
+                  "modulation")
+)  # fmt: skip
 
 
-INT8 = ("attention.qkv", "attention.out", "feed_forward.w13", "feed_forward.w2", "modulation")
+def as_int8(model: nn.Module, product: Product) -> dict[str, Tensor]:
+    """Make layers int8; return what their weights amount to, float64, by our names."""
+    rounded = {}
+    for name in INT8:
+        linear = model.get_submodule(name)
+        rows = quantise_rows(linear.weight)
+        make_int8(model, [name], product)
+        layer = model.get_submodule(name)
+        layer.fill(rows)
+        layer.bias = linear.bias
+        rounded[f"{name}.weight"] = rows.values.double() * rows.scales.double()[:, None]
+    return rounded
 
 
-@pytest.mark.parametrize("name", [*CORPUS])
+@pytest.mark.parametrize("name", CORPUS)
 def test_int8_layers_are_adapted_all_the_same(name, transformer, shelf, base):
-    rounded = dict(ours(base))
-    for index in range(2):
-        for place in INT8:
-            path = f"layers.{index}.{place}"
-            stand = Int8Stand(transformer.get_submodule(path))
-            rounded[f"{path}.weight"] = (stand.weight * stand.scales[:, None]).double()
-            transformer.set_submodule(path, stand)
+    rounded = {**ours(base), **as_int8(transformer, WEIGHT_ONLY)}
     objects, (book, lora) = modules(transformer), shelf[name]
     apply(transformer, [Adapter(lora, 0.9)])
     rewritten = Book(theirs(rounded, base), book.seed)
@@ -236,6 +237,38 @@ def test_int8_layers_are_adapted_all_the_same(name, transformer, shelf, base):
         assert (found[place] - weight).abs().max() <= 1e-5 * weight.abs().max(), place
     remove(transformer)
     assert modules(transformer) == objects
+
+
+@pytest.mark.parametrize("name", ["kohya", "lokr_fused", "comfy_native", "loha_of_high_rank"])
+def test_what_is_added_to_int8_layers_is_not_rounded(name, transformer, shelf):
+    as_int8(transformer, choose(torch.device("cpu")))
+    book, lora = shelf[name]
+    apply(transformer, [Adapter(lora, 1.5)])
+    changes = ours({n: book.deltas.get(n, torch.zeros_like(w)) for n, w in book.base.items()})
+    for place in INT8:
+        branch = transformer.get_submodule(place)
+        if isinstance(branch, Branched):
+            x = torch.randn(40, branch.base.in_features)
+            added, expected = (
+                branch(x) - branch.base(x),
+                1.5 * x.double() @ changes[f"{place}.weight"].T,
+            )
+            assert (added - expected).norm() <= 1e-5 * expected.norm(), place
+
+
+@pytest.mark.parametrize("name", ["peft_dora", "one_trainer_dora"])
+def test_magnitudes_stand_over_rounded_products_too(name, transformer, shelf, base):
+    rounded = {**ours(base), **as_int8(transformer, choose(torch.device("cpu")))}
+    book, lora = shelf[name]
+    apply(transformer, [Adapter(lora)])
+    rewritten = Book(theirs(rounded, base), book.seed)
+    CORPUS[name][0](rewritten)
+    merged = ours(rewritten.merged())
+    for place in INT8[:4]:
+        layer = transformer.get_submodule(place)
+        x = torch.randn(40, merged[f"{place}.weight"].shape[1])
+        expected = x.double() @ merged[f"{place}.weight"].T
+        assert (layer(x) - expected).norm() <= 0.03 * expected.norm(), place
 
 
 def theirs(mine: dict[str, Tensor], base: dict[str, Tensor]) -> dict[str, Tensor]:
