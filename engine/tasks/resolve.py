@@ -113,9 +113,11 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _without_effect(request: Request, variant: Variant) -> Iterator[str]:
+    reasons = {ignored.control: ignored.reason for ignored in variant.ignores}
+    if "shift" in reasons and request.shift != variant.defaults.shift:
+        yield f"shift is ignored. {reasons['shift']}"
     if request.guidance_scale:
         return
-    reasons = {ignored.control: ignored.reason for ignored in variant.ignores}
     moved = {
         "negative": request.negative != "",
         "cfg_normalization": request.cfg_normalization > 0,

@@ -106,6 +106,7 @@ def test_a_usual_request_gives_no_notice(variant):
     [
         ("turbo", {"negative": "blurry"}, "negative is ignored. A Turbo model"),
         ("turbo", {"cfg_normalization": 1.0}, "cfg_normalization is ignored"),
+        ("twinflow-turbo", {"shift": 6.0}, "shift is ignored. TwinFlow was trained on fixed times"),
         ("turbo", {"cfg_truncation": 0.5}, "cfg_truncation is ignored"),
         ("turbo", {"guidance_scale": 2.0}, "made to paint without guidance; at guidance 2"),
         ("turbo", {"steps": 50}, "best with 4 to 12 steps, not 50"),
