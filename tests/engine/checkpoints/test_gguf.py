@@ -26,6 +26,8 @@ from tests.engine.checkpoints.forge_gguf import (
     value,
 )  # fmt: skip
 
+ONE = tensor("a", [8])
+
 
 @pytest.fixture
 def refused(tmp_path):
@@ -112,6 +114,13 @@ def test_the_lists_of_a_tokenizer_are_passed_over_in_little_time_and_memory(tmp_
         tracemalloc.stop()
 
 
+def test_a_long_text_of_the_metadata_is_passed_over(tmp_path):
+    path = tmp_path / "x.gguf"
+    values = [value("a.licence", TEXT, text("x" * 4097)), value("a.name", TEXT, text("x" * 4096))]
+    path.write_bytes(packed([ONE], values, data=32))
+    assert read_header(path).metadata == {"a.name": "x" * 4096}
+
+
 def test_files_that_differ_in_the_header_differ_in_the_digest(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(packed([tensor(name, [8])], data=32))
@@ -119,9 +128,6 @@ def test_files_that_differ_in_the_header_differ_in_the_digest(tmp_path):
     digests = [read_header(tmp_path / name).digest for name in "abc"]
     assert digests[0] != digests[1]
     assert digests[0] == digests[2]
-
-
-ONE = tensor("a", [8])
 
 
 @pytest.mark.parametrize(
