@@ -21,8 +21,8 @@ from engine.errors import DiskError
 from engine.images.metadata import read_recipe
 from engine.request import Lora, Request
 from engine.storage import project_root
-from tests.engine.test_run_adapters import write_lora
 from engine.variants import VARIANTS
+from tests.engine.test_run_adapters import write_lora
 
 ROOT = project_root()
 APP = (sys.executable, str(ROOT / "app.py"))
