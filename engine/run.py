@@ -219,7 +219,7 @@ def _decode(job: Job, model: Model, latents: Tensor, index: int) -> Tensor:
     count, width, height = len(latents), job.request.width or 0, job.request.height or 0
     job.hooks.emit(Step(stage=Stage.DECODING, step=index, total=count))
     strips = Strips(strip_rows(width, height), on_strip=job.check)
-    one = latents[index : index + 1].to(job.place.device, job.place.side_dtype)
+    one = latents[index : index + 1].to(job.place.device, job.place.dtype)
     decoded = model.vae.decode(one, strips)
     if not decoded.isfinite().all():
         raise NumericalError(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from engine.checkpoints.keys import Dialect
 from engine.checkpoints.unpack.door import Int8Rows
 from engine.errors import FileRejected
+from engine.quant.half import HalfLinear
 from engine.quant.linear import Int8Linear
 from engine.quant.rows import Rows, is_finite, quantise_rows
 
@@ -62,12 +63,17 @@ def fill(module: nn.Module, source: WeightSource, dialect: Dialect, target: Targ
         if isinstance(owner, Int8Linear) and leaf == "weight":
             owner.fill(_int8_rows(owner, source, pieces[name], target))
             continue
-        filled = torch.empty(shape, dtype=target.dtype, device=target.device)
+        is_half = isinstance(owner, HalfLinear) and leaf == "weight"
+        dtype = torch.float16 if is_half else target.dtype
+        filled = torch.empty(shape, dtype=dtype, device=target.device)
         for part, piece in zip(filled.chunk(len(pieces[name])), pieces[name], strict=True):
             target.on_tensor()
             part.copy_(source.read(piece).view(part.shape))
             check_finite(part, piece)
-        setattr(owner, leaf, nn.Parameter(filled, requires_grad=False))
+        if isinstance(owner, HalfLinear) and is_half:
+            owner.fill(filled)
+        else:
+            setattr(owner, leaf, nn.Parameter(filled, requires_grad=False))
 
 
 def match_names(

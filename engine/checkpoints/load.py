@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from tokenizers import Tokenizer
@@ -21,12 +21,21 @@ from engine.checkpoints.keys import (
 )
 from engine.checkpoints.tokenizer import read_tokenizer
 from engine.checkpoints.weights import open_weights
+from engine.model.layers import Block
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
+from engine.quant.half import make_half
 from engine.quant.linear import make_int8
 from engine.quant.products import WEIGHT_ONLY, choose
-from engine.quant.recipe import BLOCKS, TEXT_BLOCKS, text_encoder_layers, transformer_layers
+from engine.quant.recipe import (
+    BLOCK_LAYERS,
+    BLOCKS,
+    TEXT_BLOCKS,
+    Form,
+    text_encoder_layers,
+    transformer_layers,
+)
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -45,18 +54,21 @@ def load_transformer(
     device: torch.device,
     on_tensor: Callable[[], None] = lambda: None,
     *,
-    int8: bool = False,
+    form: Form = Form.PLAIN,
 ) -> Transformer:
     """Load the transformer in `dtype` to `device`; raise `FileRejected` if the files do not fit.
 
-    `on_tensor` runs before each tensor is read; it may raise to cancel. With `int8` the layers of
-    the recipe become int8, and others in the blocks stay so where the files hold them so; what is
-    left has `dtype`.
+    `on_tensor` runs before each tensor is read; it may raise to cancel. In the form INT8 the layers
+    of the recipe become int8, and others in the blocks stay so where the files hold them so; on
+    cards without bfloat16 the rest of the blocks then is HALF. What is left has `dtype`.
     """
     with torch.device("meta"):
         transformer = Transformer(checkpoint.transformer)
     names = set(transformer_layers(checkpoint.transformer.n_layers))
-    recipe = Recipe(names, BLOCKS) if int8 else None
+    recipe = Recipe(names, BLOCKS) if form is Form.INT8 else None
+    is_old = device.type == "cuda" and dtype is torch.float32
+    if form is Form.HALF or (form is Form.INT8 and is_old):
+        make_half(transformer, _block_layers(transformer, names if recipe else ()))
     target = Target("transformer", dtype, device, on_tensor)
     part = checkpoint.parts.transformer
     return _filled(transformer, part, TRANSFORMER_DIALECTS, target, recipe)
@@ -81,7 +93,7 @@ def load_text_encoder(
     device: torch.device,
     on_tensor: Callable[[], None] = lambda: None,
     *,
-    int8: bool = False,
+    form: Form = Form.PLAIN,
 ) -> TextEncoder:
     """Load the text encoder, as `load_transformer`; its last layer is neither read nor built.
 
@@ -90,10 +102,24 @@ def load_text_encoder(
     layers = checkpoint.text_encoder["num_hidden_layers"]
     with torch.device("meta"):
         encoder = TextEncoder(checkpoint.text_encoder)
-    recipe = Recipe(set(text_encoder_layers(layers)), TEXT_BLOCKS) if int8 else None
+    is_int8 = form is Form.INT8
+    recipe = Recipe(set(text_encoder_layers(layers)), TEXT_BLOCKS) if is_int8 else None
     target = Target("text encoder", dtype, device, on_tensor)
     dialects = (text_encoder_dialect(layers),)
     return _filled(encoder, checkpoint.parts.text_encoder, dialects, target, recipe)
+
+
+def _block_layers(transformer: Transformer, but: Collection[str]) -> list[str]:
+    """Return the names of the products in all blocks, `but` some; their attention becomes half."""
+    blocks = [name for name, part in transformer.named_modules() if isinstance(part, Block)]
+    for name in blocks:
+        cast(Block, transformer.get_submodule(name)).attention.in_half = True
+    return [
+        name
+        for block in blocks
+        for layer in BLOCK_LAYERS
+        if (name := f"{block}.{layer}") not in but
+    ]
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:

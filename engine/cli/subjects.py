@@ -72,7 +72,7 @@ def build(architecture: Architecture, place: Place) -> Networks:
         architecture=architecture,
         place=place,
         transformer=_filled(transformer, place.device, place.dtype, generator),
-        vae=_filled(vae, place.device, place.side_dtype, generator),
+        vae=_filled(vae, place.device, place.dtype, generator),
     )
 
 
@@ -99,7 +99,7 @@ def paint(networks: Networks, side: int, number: int) -> Tensor:
     )
     start = noise(number, 1, side, side).to(place.device)
     latents = denoise(denoiser, start, sigmas, SAMPLERS["euler"], lambda step, clean: None)
-    decoded = networks.vae.decode(latents.to(place.side_dtype))
+    decoded = networks.vae.decode(latents.to(place.dtype))
     return to_picture_range(decoded)[0].cpu()
 
 

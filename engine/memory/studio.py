@@ -26,6 +26,7 @@ from engine.images.preview import PROJECTION_SHAPE, Preview, projection_of
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
+from engine.quant.recipe import Form
 from engine.request import Precision
 
 KEPT_CAPTIONS = 32
@@ -42,6 +43,11 @@ DTYPES: Mapping[Precision, torch.dtype] = MappingProxyType(
 )
 
 
+_FORMS: Mapping[Precision, Form] = MappingProxyType(
+    {Precision.INT8: Form.INT8, Precision.FP16: Form.HALF}
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where a model lies and in which number type."""
@@ -50,21 +56,16 @@ class Place:
     precision: Precision
 
     @property
-    def int8(self) -> bool:
-        """Whether the large layers of transformer and text encoder are int8."""
-        return self.precision is Precision.INT8
+    def form(self) -> Form:
+        """How the large products of transformer and text encoder compute."""
+        return _FORMS.get(self.precision, Form.PLAIN)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Number type that the transformer computes in, and that its small layers have."""
-        if self.int8:
+        """Number type of everything else; float16 alone would overflow."""
+        if self.precision is Precision.INT8:
             return torch.bfloat16 if _computes_in_bf16(self.device) else torch.float32
-        return DTYPES[self.precision]
-
-    @property
-    def side_dtype(self) -> torch.dtype:
-        """Number type of the text encoder and the autoencoder, which overflow in float16."""
-        return torch.float32 if self.precision is Precision.FP16 else self.dtype
+        return torch.float32 if self.precision is Precision.FP16 else DTYPES[self.precision]
 
 
 def _computes_in_bf16(device: str) -> bool:
@@ -135,9 +136,9 @@ class Studio:
 def _load(checkpoint: Checkpoint, place: Place, check: Callable[[], None]) -> Model:
     device = torch.device(place.device)
     tokenizer = load_tokenizer(checkpoint)
-    text_encoder = load_text_encoder(checkpoint, place.side_dtype, device, check, int8=place.int8)
-    transformer = load_transformer(checkpoint, place.dtype, device, check, int8=place.int8)
-    vae = load_vae(checkpoint, place.side_dtype, device, check)
+    text_encoder = load_text_encoder(checkpoint, place.dtype, device, check, form=place.form)
+    transformer = load_transformer(checkpoint, place.dtype, device, check, form=place.form)
+    vae = load_vae(checkpoint, place.dtype, device, check)
     check()
     return Model(
         checkpoint=checkpoint,
@@ -164,6 +165,6 @@ def _preview(stored: Path, vae: Vae, place: Place) -> Preview:
 
     @torch.inference_mode()
     def decode(latents: Tensor) -> Tensor:
-        return vae.decode(latents.to(place.device, place.side_dtype))
+        return vae.decode(latents.to(place.device, place.dtype))
 
     return Preview(projection_of(decode, PREVIEW_SEED))

@@ -18,6 +18,8 @@ from engine.model.config import TransformerConfig
 from engine.model.rope import Rotation, rotate
 
 QK_NORM_EPS = 1e-5
+HALF_LARGEST, HALF_SMALLEST = 4096.0, 1e-30
+"""What values are brought to before they become float16, and the least they are divided by."""
 
 
 class BlockModulation(NamedTuple):
@@ -46,10 +48,14 @@ class RMSNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with per-head RMS norm of queries and keys before RoPE."""
+    """Multi-head self-attention with per-head RMS norm of queries and keys before RoPE.
+
+    Where `in_half` is set, what is float32 is mixed in float16 without overflow.
+    """
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
+        self.in_half = False
         self.head_dim = config.head_dim
         self.qkv = nn.Linear(config.dim, 3 * config.dim, bias=False)
         self.out = nn.Linear(config.dim, config.dim, bias=False)
@@ -60,9 +66,24 @@ class Attention(nn.Module):
         """Mix the tokens of each sequence of `x`, [G, T, D] -> [G, T, D]."""
         q, k, v = self.qkv(x).unflatten(-1, (3, -1, self.head_dim)).unbind(-3)
         q, k = rotate(self.q_norm(q), angles), rotate(self.k_norm(k), angles)
-        mixed = _attend(q, k, v) if lengths is None else _attend_apart(q, k, v, lengths)
+        mix = _mix_in_half if self.in_half else _mix
+        mixed = mix(q, k, v, lengths)
         out: Tensor = self.out(mixed)
         return out
+
+
+def _mix(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int] | None) -> Tensor:
+    """Softmax attention within each sequence: three [G, T, heads, head_dim] -> [G, T, D]."""
+    return _attend(q, k, v) if lengths is None else _attend_apart(q, k, v, lengths)
+
+
+def _mix_in_half(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int] | None) -> Tensor:
+    """Do what `_mix` does to float32 [G, T, heads, head_dim] in float16.
+
+    Queries and keys are normed, and a mean of values is no larger than the largest of them.
+    """
+    step = v.abs().amax().clamp_min(HALF_SMALLEST) / HALF_LARGEST
+    return _mix(q.half(), k.half(), (v / step).half(), lengths).float() * step
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -7,9 +7,23 @@ precision: they are small, or everything depends on them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import Enum, auto
 from typing import Final
 
 from engine.model.text_encoder import UNUSED_LAYERS
+
+
+class Form(Enum):
+    """How the products of a network's blocks compute.
+
+    PLAIN: in the number type of the rest. INT8: by this recipe. HALF: in float16 that cannot
+    overflow, between float32.
+    """
+
+    PLAIN = auto()
+    INT8 = auto()
+    HALF = auto()
+
 
 BLOCK_LAYERS: Final = (
     "attention.qkv", "attention.out", "feed_forward.w13", "feed_forward.w2"

@@ -19,6 +19,7 @@ from engine.checkpoints.load import load_text_encoder, load_transformer
 from engine.checkpoints.open import open_model
 from engine.errors import BadRequest, Cancelled, DiskError, FileRejected, NotFound
 from engine.quant.linear import Int8Linear
+from engine.quant.recipe import Form
 
 CPU = torch.device("cpu")
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
@@ -58,7 +59,7 @@ def test_quanto_reads_the_file_and_computes_with_it(converted, pipeline):
     assert len(quanto_map(path)) == 3 * 7
     theirs = ZImageTransformer2DModel.from_config(pipeline.transformer.config)
     requantize(theirs, load_file(path), quanto_map(path), device=CPU)
-    ours = load_transformer(open_model(converted), torch.float32, CPU, int8=True)
+    ours = load_transformer(open_model(converted), torch.float32, CPU, form=Form.INT8)
     layer = theirs.layers[1].attention.to_k
     assert torch.equal(layer.weight._data, ours.layers[1].attention.qkv.weight[64:128])
     x = torch.randn(3, 64)
@@ -71,8 +72,8 @@ def test_quanto_reads_the_file_and_computes_with_it(converted, pipeline):
 def test_a_converted_model_is_bit_for_bit_the_one_rounded_at_loading(
     load, converted, reference_folder
 ):
-    at_loading = load(open_model(reference_folder), torch.float32, CPU, int8=True)
-    from_file = load(open_model(converted), torch.float32, CPU, int8=True)
+    at_loading = load(open_model(reference_folder), torch.float32, CPU, form=Form.INT8)
+    from_file = load(open_model(converted), torch.float32, CPU, form=Form.INT8)
     expected = dict(at_loading.named_parameters())
     assert all(torch.equal(p, expected[name]) for name, p in from_file.named_parameters())
     layers = [m for m in at_loading.modules() if isinstance(m, Int8Linear)]

@@ -15,6 +15,7 @@ from engine.checkpoints.open import open_model
 from engine.errors import FileRejected
 from engine.quant.linear import Int8Linear
 from engine.quant.products import WEIGHT_ONLY
+from engine.quant.recipe import Form
 from engine.quant.rows import quantise_rows
 
 CPU = torch.device("cpu")
@@ -42,7 +43,7 @@ def int8_layers(network: nn.Module) -> dict[str, Int8Linear]:
 
 def test_the_layers_of_the_recipe_are_rounded_row_by_row(reference_folder):
     stored = load_file(reference_folder / WEIGHTS)
-    loaded = load_transformer(open_model(reference_folder), torch.bfloat16, CPU, int8=True)
+    loaded = load_transformer(open_model(reference_folder), torch.bfloat16, CPU, form=Form.INT8)
     layers = int8_layers(loaded)
     assert len(layers) == 3 * 4
     qkv = torch.cat([stored[f"layers.1.attention.to_{part}.weight"] for part in "qkv"])
@@ -56,7 +57,7 @@ def test_the_layers_of_the_recipe_are_rounded_row_by_row(reference_folder):
 def test_an_int8_model_is_near_the_exact_one(reference_folder):
     checkpoint = open_model(reference_folder)
     exact = load_transformer(checkpoint, torch.float32, CPU)
-    rounded = load_transformer(checkpoint, torch.float32, CPU, int8=True)
+    rounded = load_transformer(checkpoint, torch.float32, CPU, form=Form.INT8)
     features = torch.randn(1, 7, 48, generator=torch.Generator().manual_seed(0))
     latents = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(1))
     outputs = []
@@ -70,7 +71,7 @@ def test_an_int8_model_is_near_the_exact_one(reference_folder):
 def test_the_text_encoder_becomes_int8_too(reference_folder):
     checkpoint = open_model(reference_folder)
     exact = load_text_encoder(checkpoint, torch.float32, CPU)
-    rounded = load_text_encoder(checkpoint, torch.float32, CPU, int8=True)
+    rounded = load_text_encoder(checkpoint, torch.float32, CPU, form=Form.INT8)
     assert len(int8_layers(rounded)) == 2 * 7
     tokens = torch.arange(9).unsqueeze(0)
     right, found = exact(tokens), rounded(tokens)
@@ -85,7 +86,7 @@ def test_integers_that_quanto_stored_are_kept_bit_for_bit(folder, pipeline):
     freeze(theirs)
     stored = {name: weight for name, weight in theirs.state_dict().items()}
     rewrite(folder / WEIGHTS, stored)
-    loaded = load_transformer(open_model(folder), torch.bfloat16, CPU, int8=True)
+    loaded = load_transformer(open_model(folder), torch.bfloat16, CPU, form=Form.INT8)
     layers = int8_layers(loaded)
     w13, modulation = layers["layers.2.feed_forward.w13"], layers["layers.0.modulation"]
     data = [stored[f"layers.2.feed_forward.w{n}.weight._data"] for n in (1, 3)]
@@ -105,7 +106,9 @@ def test_a_weight_that_is_not_finite_is_refused_by_name(folder, name, int8, bad)
     stored[name][3, 5] = bad
     rewrite(folder / WEIGHTS, stored)
     with pytest.raises(FileRejected, match=name.replace(".", r"\.")):
-        load_transformer(open_model(folder), torch.float32, CPU, int8=int8)
+        load_transformer(
+            open_model(folder), torch.float32, CPU, form=Form.INT8 if int8 else Form.PLAIN
+        )
 
 
 def test_a_weight_too_large_for_float16_is_refused(folder):
