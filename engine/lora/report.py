@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -13,12 +14,15 @@ from engine.errors import FileRejected
 from engine.lora.facts import thumbnail, trained_for, trigger_words
 from engine.lora.file import LoraFile, read_lora
 from engine.lora.match import Match, match, require
+from engine.lora.names import canonical
 from engine.model.config import TransformerConfig
 
 MAX_NAMES: Final = 20
 """Module names that a report lists of each kind; the counts are whole."""
 
 MAX_NAME: Final = 120
+
+_ATTENTION: Final = re.compile(r"_attention_(to_[qkv]|qkv|to_out_0|out)$")
 
 _Number = TypeVar("_Number", bound=float)
 
@@ -66,19 +70,32 @@ class LoraReport:
 
 
 def describe_lora(path: Path, config: TransformerConfig | None = None) -> LoraReport:
-    """Report on an adapter file, for a model or, without one, for the public 6 B model.
+    """Report on an adapter file: for a model, or without one for any Z-Image model of its width.
 
     Only headers, alphas and the thumbnail are read. Raise `NotFound`, or `FileRejected` for what is
     no adapter or a damaged one; one that merely does not fit gets its report.
     """
-    found = match(read_lora(path), config or TransformerConfig())
+    lora = read_lora(path)
+    meant = config or TransformerConfig(dim=_width(lora))
+    found = match(lora, meant)
     try:
         notices = require(found)
     except FileRejected as error:
         return _report(found, str(error), usable=False)
     name = label(path)
-    praise = f"{name} fits: {found.matched} of {found.total} modules are in the model."
+    models = "the model" if config else f"Z-Image models of width {meant.dim}"
+    praise = f"{name} fits {models}: {found.matched} of {found.total} modules."
     return _report(found, " ".join((praise, *notices)), usable=True)
+
+
+def _width(lora: LoraFile) -> int:
+    """Return the width of the models that an adapter was made for, as its attention tells."""
+    widths = (
+        change.shape[1]
+        for change in lora.changes
+        if len(change.shape) == 2 and _ATTENTION.search(canonical(change.module))
+    )
+    return next(widths, TransformerConfig().dim)
 
 
 def _report(found: Match, sentence: str, *, usable: bool) -> LoraReport:

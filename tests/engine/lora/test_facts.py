@@ -103,6 +103,7 @@ def test_a_picture_beside_the_file_is_taken(ending, tmp_path):
         "data:image/png;base64,***",
         "data:image/png;base64,\ud7ff",
         "data:image/png;base64," + base64.b64encode(picture()[:60]).decode(),
+        "data:image/png;base64," + base64.b64encode(picture() + bytes(3_100_000)).decode(),
         "https://example.org/cat.png",
         "javascript:alert(1)",
     ],

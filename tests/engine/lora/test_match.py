@@ -98,6 +98,21 @@ def test_a_fused_weight_with_some_of_its_parts_is_refused(tmp_path):
         match(both, CONFIG)
 
 
+@pytest.mark.parametrize(
+    ("name", "touched"),
+    [
+        ("context_refiner.0.attention.to_q", True), ("context_refiner.0.attention_norm1", True),
+        ("cap_embedder.0", True), ("cap_pad_token", True), ("x_pad_token", False),
+        ("noise_refiner.0.attention.to_q", False), ("layers.0.attention.to_q", False),
+    ],
+)  # fmt: skip
+def test_what_captions_depend_on_is_known(name, touched, base, tmp_path):
+    shape = next(w.shape for n, w in base.items() if n in {name, f"{name}.weight"})
+    book = Book({}, tensors={f"diffusion_model.{name}.diff": torch.ones(shape)})
+    found = match(read_lora(book.save(tmp_path / "one.safetensors")), CONFIG)
+    assert (found.matched, found.touches_captions) == (1, touched)
+
+
 def test_alpha_zero_has_no_effect_and_is_said(tmp_path):
     book = Book({})
     name = "lora_unet_layers_0_attention_to_q"

@@ -27,7 +27,7 @@ def test_a_report_of_every_dialect_is_json_and_says_it_fits(write, base, tmp_pat
     report = describe_lora(path, CONFIG)
     assert (report.verdict, report.usable) == (Verdict.FITS, True)
     assert report.matched == report.total > 0
-    assert f"{report.total} of {report.total} modules" in report.sentence
+    assert f"fits the model: {report.total} of {report.total} modules" in report.sentence
     assert json.loads(json.dumps(report.to_json()))["dialect"] == CORPUS[write][1]
 
 
@@ -72,10 +72,29 @@ def test_a_report_lists_a_bounded_number_of_names(base, tmp_path):
     assert len(json.dumps(report.to_json())) < 10_000
 
 
-def test_a_report_without_a_model_measures_by_the_public_one(base, tmp_path):
-    report = describe_lora(file_of("kohya", base, tmp_path)[1])
+@pytest.mark.parametrize("write", ["kohya_fused", "ai_toolkit_lokr", "dotted_with_duplicates"])
+def test_a_report_without_a_model_measures_by_the_width_of_the_adapter(write, base, tmp_path):
+    report = describe_lora(file_of(write, base, tmp_path)[1])
+    assert report.verdict is Verdict.FITS
+    assert "Z-Image models of width 64" in report.sentence
+
+
+@pytest.mark.parametrize("shape", [(2304, 3840), (3840, 64)])
+def test_a_report_without_a_model_refuses_what_contradicts_itself(shape, tmp_path):
+    book, stem = Book({}), "diffusion_model.layers.0.attention"
+    for name, columns in zip(("to_q", "to_k"), shape, strict=True):
+        book.tensors |= {f"{stem}.{name}.lora_A.weight": book.random(2, columns),
+                         f"{stem}.{name}.lora_B.weight": book.random(columns, 2)}  # fmt: skip
+    report = describe_lora(book.save(tmp_path / "odd.safetensors"))
     assert report.verdict is Verdict.NOT
-    assert "another size" in report.sentence
+
+
+def test_a_report_without_a_model_and_attention_measures_by_the_public_one(tmp_path):
+    stem, book = "diffusion_model.layers.0.feed_forward.w2", Book({})
+    book.tensors = {f"{stem}.lora_A.weight": book.random(2, 10240),
+                    f"{stem}.lora_B.weight": book.random(3840, 2)}  # fmt: skip
+    report = describe_lora(book.save(tmp_path / "odd.safetensors"))
+    assert "fits Z-Image models of width 3840" in report.sentence
 
 
 def test_a_damaged_file_gets_no_report(tmp_path):
