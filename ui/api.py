@@ -6,6 +6,7 @@ stand: for each its file, its recipe and what the job warned of.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import MISSING, fields
@@ -18,8 +19,8 @@ from ui.context import PageContext
 from ui.events import watch
 from ui.handlers import plain_errors
 
-NOT_OFFERED: Final = frozenset({"device", "precision", "loras", "lora_partial", "variant"})
-"""What the owner's settings decide, and what leads to the owner's files."""
+NOT_OFFERED: Final = frozenset({"device", "precision"})
+"""What the owner's settings decide."""
 
 Answer = list[dict[str, Any]]
 
@@ -31,7 +32,7 @@ def build_api(page: PageContext, demo: gr.Blocks) -> None:
     async def generate(*values: Any) -> Answer:
         with plain_errors():
             request = Request.from_json(dict(zip(names, values, strict=True)))
-            page.find_model(request.model)
+            await asyncio.to_thread(page.admit, request)
             result = await _painted(page, request)
             return [_shown(demo, result, index) for index in range(len(result.pictures))]
 

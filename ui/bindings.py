@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from engine import BadRequest, Request, Variant
 from ui import strings
+from ui.chosen import Chosen, loras_of, write_chosen
 
 _SEED = re.compile(r"[0-9]{1,19}")
 
@@ -59,6 +60,8 @@ READERS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "count": _whole,
         "cfg_normalization": _as_it_is,
         "cfg_truncation": _as_it_is,
+        "loras": loras_of,
+        "lora_partial": _as_it_is,
     }
 )
 """How each widget's value is read, by the name of the request's field."""
@@ -81,6 +84,8 @@ def to_request(values: Mapping[str, object]) -> Request:
 def to_widgets(request: Request, variant: Variant) -> dict[str, object]:
     """Return what each widget shows for a request; what it leaves open is the model's default."""
     values = {**request.to_json(), "seed": "" if request.seed is None else str(request.seed)}
+    chosen = (Chosen(name=lora.name, weight=lora.weight) for lora in request.loras)
+    values["loras"] = write_chosen(chosen)
     for name, value in defaults(variant).items():
         if values[name] is None:
             values[name] = value

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 from gradio.events import Dependency
 
@@ -41,7 +42,7 @@ def on(
     event: Callable[..., Dependency],
     handler: Callable[..., Any],
     inputs: Sequence[Component] = (),
-    outputs: Sequence[Component] = (),
+    outputs: Sequence[Block] = (),
     *,
     at_once: bool = False,
 ) -> Dependency:

@@ -32,24 +32,25 @@ def build_page(page: PageContext) -> gr.Blocks:
     with demo:
         # First, so that no handler of the page takes the name of an endpoint.
         build_api(page, demo)
-        _build_header(page, demo)
+        status = _build_header(page, demo)
         with gr.Tabs(overflow_behavior="wrap"):
-            _build_tabs(page, demo)
+            _build_tabs(page, demo, status)
     return demo
 
 
-def _build_tabs(page: PageContext, demo: gr.Blocks) -> None:
+def _build_tabs(page: PageContext, demo: gr.Blocks, status: gr.HTML) -> None:
     with gr.Tab(strings.GENERATE, id="generate"):
-        build_generate(page, demo)
+        build_generate(page, demo, status)
     if page.owner:
         with gr.Tab(strings.SETTINGS, id="settings") as tab:
             build_settings(page, tab)
 
 
-def _build_header(page: PageContext, demo: gr.Blocks) -> None:
+def _build_header(page: PageContext, demo: gr.Blocks) -> gr.HTML:
     @plain_errors()
     def show_status() -> Markup:
-        return header.status_markup(page.engine.status(), str(page.engine.settings.theme))
+        theme = str(page.engine.settings.theme)
+        return header.status_markup(page.engine.status(), theme, page.shelf.stamp())
 
     def heed_tick() -> Markup:
         # By its first tick the page stands, and the worker may take the processor.
@@ -66,3 +67,4 @@ def _build_header(page: PageContext, demo: gr.Blocks) -> None:
         )
     on(demo.load, show_status, [], [status], at_once=True)
     on(status.tick, heed_tick, [], [status], at_once=True)
+    return status

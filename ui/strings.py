@@ -25,7 +25,7 @@ PROMPT: Final = "Prompt"
 PROMPT_HINT: Final = "Describe the picture. Plain sentences work best."
 TRY_ONE: Final = "Try one"
 MODEL: Final = "Model"
-MODEL_INFO: Final = "Pick one, or paste the folder of a Z-Image model."
+MODEL_INFO: Final = "Pick one, or paste the path of a Z-Image file or folder."
 SHAPE: Final = "Shape"
 CUSTOM: Final = "Custom"
 COUNT: Final = "Pictures"
@@ -59,9 +59,33 @@ TRUNCATION_INFO: Final = "Part of the way after which guidance stops. 1 = never.
 NO_GUIDANCE: Final = "Guidance is 0, so this has no effect."
 NO_PROMPT: Final = "The prompt is empty."
 NO_PROMPT_ACTION: Final = "Describe the picture first."
-FOREIGN_MODEL: Final = "Model folders can be opened only on the computer itself."
+FOREIGN_MODEL: Final = "Models that are not on the list open only on the computer itself."
 FOREIGN_MODEL_ACTION: Final = "Pick a model from the list."
-KNOWS: Final = "It knows: {words}."
+NOT_HERE_ACTION: Final = "Fetch it in Settings, or give the path of a file that you have."
+FITS: Final = "fits"
+DAMAGED: Final = "damaged"
+PRECISIONS: Final = {"f16": "fp16", "bf16": "bf16", "f32": "fp32"}
+WHICH: Final = "Nothing in this file says which model it is. Ask whoever made it, or try both."
+WHICH_LABEL: Final = "What is it?"
+WHICH_CHOICES: Final = (("turbo", "Turbo: few steps, no guidance"), ("base", "Base: with guidance"))
+FOREIGN_SETTLING: Final = "What a model is can be said only on the computer itself."
+
+
+def not_here(title: str) -> str:
+    """Say that a model has yet to be fetched."""
+    return f"{title} is not on this computer yet."
+
+
+def file_size(size: int) -> str:
+    """Write a size in bytes as people read it."""
+    if size >= 10**9:
+        return f"{size / 10**9:.1f} GB"
+    return f"{max(size / 10**6, 0.1):.0f} MB" if size >= 10**7 else f"{size / 10**6:.1f} MB"
+
+
+def needs(wanted: int, there: int) -> str:
+    """Say how much memory a model needs, and how much there is."""
+    return f"needs {wanted / 2**30:.1f} of {there / 2**30:.1f} GiB"
 
 
 def recommended(low: float, high: float) -> str:
@@ -150,6 +174,81 @@ NOT_RESTORED: Final = "Not restored"
 def model_missing(name: str) -> str:
     """Say that the model of a recipe is not among those on offer."""
     return f"The model “{name}” is not here; the chosen one stays."
+
+
+# LoRA
+LORAS: Final = "LoRA"
+LORA_ADD: Final = "Add a LoRA"
+LORA_ADD_INFO: Final = "Files of the LoRA folder, or paste a path."
+
+LORA_FOLDER_EMPTY: Final = "The LoRA folder is empty."
+LORA_REMOVE: Final = "Remove"
+LORA_PARTIAL: Final = "Use what fits"
+LORA_PARTIAL_INFO: Final = "A LoRA here fits this model only in part."
+LORA_STOP: Final = "Does not fit"
+LORA_PARTLY: Final = "Fits in part"
+LORA_FITS: Final = "Fits"
+LORA_WORDS: Final = "Trigger words"
+LORA_WORDS_INFO: Final = "Click one to add it to the prompt."
+LORA_UNMATCHED: Final = "Parts that this model lacks"
+LORA_MISSHAPEN: Final = "Parts of another size"
+LORA_THERE: Final = "This LoRA is in the list already."
+LORA_THERE_ACTION: Final = "Change its weight instead."
+LORA_MISSING_ACTION: Final = "Put it into the LoRA folder and try again."
+LORAS_UNREADABLE: Final = "The list of LoRAs is damaged."
+FOREIGN_LORA: Final = "LoRAs that are not on the list open only on the computer itself."
+FOREIGN_LORA_ACTION: Final = "Pick one from the list."
+COMPARE: Final = "Compare with and without"
+COMPARE_NOTHING: Final = "No LoRA is switched on."
+COMPARE_NOTHING_ACTION: Final = "Add one first."
+WITHOUT: Final = "Without LoRA"
+TRAINED_FOR: Final = {
+    "turbo": "trained for Turbo",
+    "base": "trained for Base",
+    "de-turbo": "trained for De-Turbo",
+    "omni-base": "trained for Omni-Base",
+}
+
+
+def loras(count: int) -> str:
+    """Head the list of LoRAs. count: those that are on."""
+    return f"{LORAS} · {count} on" if count else LORAS
+
+
+def lora_missing(name: str) -> str:
+    """Say that a LoRA is not in the folder."""
+    return f"The LoRA “{name}” is not here."
+
+
+def matched(count: int, total: int) -> str:
+    """Say how much of a LoRA fits."""
+    return f"{count} of {total} modules"
+
+
+def rank(ranks: tuple[int, ...]) -> str:
+    """Name the rank of a LoRA, or the range of its ranks."""
+    return f"rank {ranks[0]}" if len(ranks) == 1 else f"rank {ranks[0]} to {ranks[-1]}"
+
+
+def alpha(alphas: tuple[float, ...]) -> str:
+    """Name the alpha of a LoRA, or the range of its alphas."""
+    few = len(alphas) == 1
+    return f"alpha {alphas[0]:g}" if few else f"alpha {alphas[0]:g} to {alphas[-1]:g}"
+
+
+def lora_weight(name: str) -> str:
+    """Name the weight of a LoRA to a screen reader."""
+    return f"Weight of {name}"
+
+
+def remove_lora(name: str) -> str:
+    """Name the button that takes a LoRA off the list."""
+    return f"Remove {name}"
+
+
+def with_loras(names: str) -> str:
+    """Name the picture that was painted with LoRAs."""
+    return f"With {names}"
 
 
 # Settings

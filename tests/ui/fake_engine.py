@@ -26,8 +26,9 @@ from engine import (
 from engine.images.metadata import make_recipe, write_text
 from engine.jobs.order import Hooks, Order, Step, WorkerState
 from engine.service.links import ThreadLink
-from engine.variants import by_name
+from engine.variants import VARIANTS
 from engine.worker import Painter
+from tests.ui.fake_catalogue import FakeCatalogue, Shelves
 
 
 class FakeEngine(Engine):
@@ -38,7 +39,10 @@ class FakeEngine(Engine):
         self.step_seconds = step_seconds
         self.go_on = threading.Event()
         self.go_on.set()
-        settings = Settings(output_folder=folder / "outputs", data_dir=folder / "data")
+        self.shelves = Shelves()
+        settings = Settings(
+            output_folder=folder / "outputs", data_dir=folder / "data", lora_folder=folder / "loras"
+        )
         super().__init__(settings, hire=lambda: ThreadLink(self._make_painter))
 
     def models(self) -> tuple[Variant, ...]:
@@ -46,8 +50,15 @@ class FakeEngine(Engine):
         self.models_folder.mkdir(parents=True, exist_ok=True)
         return tuple(replace(m, folder=self.models_folder) for m in super().models())
 
+    @property
+    def catalogue(self) -> FakeCatalogue:
+        """Return what there is to paint with."""
+        return FakeCatalogue(self.settings, self.shelves)
+
     def _make_painter(self) -> Painter:
-        state = WorkerState(device="NVIDIA RTX 4070", memory="3.1 of 12.0 GiB in use")
+        state = WorkerState(
+            device="NVIDIA RTX 4070", memory="3.1 of 12.0 GiB in use", total_bytes=12 * 2**30
+        )
         return Painter(paint=self._paint, state=lambda: state)
 
     def _paint(self, order: Order, hooks: Hooks) -> Result:
@@ -99,7 +110,8 @@ class FakeEngine(Engine):
 
 
 def _filled(request: Request) -> Request:
-    chosen = by_name(request.model).defaults
+    known = next((variant for variant in VARIANTS if variant.name == request.model), VARIANTS[0])
+    chosen = known.defaults
     return request.with_values(
         seed=random.randrange(10**9) if request.seed is None else request.seed,
         steps=request.steps or chosen.steps,

@@ -10,6 +10,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from engine import Request, read_recipe
+from tests.ui.fake_catalogue import put_lora
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,8 @@ def test_the_endpoint_takes_the_fields_of_a_request_by_name(client):
     offered = {p["parameter_name"]: p for p in endpoints["/generate"]["parameters"]}
     assert set(offered) <= set(Request(prompt="").to_json())
     assert offered["count"]["parameter_default"] == 1
-    assert not {"device", "loras"} & set(offered)
+    assert {"loras", "lora_partial", "variant"} <= set(offered)
+    assert not {"device", "precision"} & set(offered)
 
 
 def test_a_picture_comes_with_its_recipe(client):
@@ -42,6 +44,24 @@ def test_several_pictures_come_in_order(client):
     assert [one["recipe"]["request"]["seed"] for one in made] == [7, 8]
 
 
+@pytest.fixture(scope="module")
+def adapters(studio):
+    """Adapters in the folder: one that fits, one that fits in part, one that does not."""
+    for name in ("ink", "half", "stranger"):
+        put_lora(studio.settings.lora_folder, name)
+
+
+def test_adapters_are_given_by_name_and_weight(client, adapters):
+    asked = {"loras": [{"name": "ink.safetensors", "weight": -0.5}], "prompt": "a hill"}
+    (made,) = client.predict(**asked, api_name="/generate")
+    assert made["recipe"]["request"]["loras"] == asked["loras"]
+
+
+def test_an_adapter_that_fits_in_part_needs_leave(client, adapters):
+    asked = {"loras": [{"name": "half.safetensors"}], "lora_partial": True, "prompt": "a hill"}
+    assert client.predict(**asked, api_name="/generate")
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -50,8 +70,15 @@ def test_several_pictures_come_in_order(client):
         ({"guidance_scale": "much"}, "guidance must be a number"),
         ({"model": "/etc"}, "etc"),
         ({"prompt": "NaN"}, "no picture"),
+        ({"loras": [{"name": "nowhere"}]}, "There is no LoRA"),
+        ({"loras": [{"name": "ink.safetensors", "weight": 3}]}, "between -2 and 2"),
+        ({"loras": [{"name": "stranger.safetensors"}]}, "not for Z-Image"),
+        ({"loras": [{"name": "half.safetensors"}]}, "does not fit this model"),
+        ({"loras": "ink"}, "must be a list"),
+        ({"lora_partial": "yes"}, "true or false"),
+        ({"variant": ""}, "variant"),
     ],
 )
-def test_a_fault_is_told_in_one_sentence(client, wrong, sentence):
+def test_a_fault_is_told_in_one_sentence(client, adapters, wrong, sentence):
     with pytest.raises(AppError, match=sentence):
         client.predict(**{"prompt": "a hill", **wrong}, api_name="/generate")

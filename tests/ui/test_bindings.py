@@ -6,10 +6,11 @@ import math
 
 import pytest
 
-from engine import BadRequest, Request
+from engine import BadRequest, Lora, Request
 from engine.sampling.samplers import SAMPLERS
 from engine.variants import VARIANTS, by_name
 from ui import bindings
+from ui.chosen import Chosen, write_chosen
 from ui.components import form
 
 TURBO, BASE = by_name("demo-turbo"), by_name("demo-base")
@@ -20,9 +21,9 @@ def widgets(**changes: object) -> dict[str, object]:
 
 
 def test_every_field_of_a_request_has_a_widget_except_what_settings_decide():
-    assert set(Request(prompt="").to_json()) - set(bindings.READERS) == {
-        "precision", "device", "variant", "loras", "lora_partial",
-    }  # fmt: skip
+    on_the_list = {"variant"}  # A model is asked about once, and its answer kept with it.
+    others = set(Request(prompt="").to_json()) - set(bindings.READERS)
+    assert others == {"precision", "device"} | on_the_list
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
@@ -30,7 +31,8 @@ def test_a_request_survives_the_way_through_the_widgets(variant):
     request = Request(
         prompt="a house", negative="fog", model=variant.name, seed=2**62, steps=7,
         guidance_scale=2.5, shift=4.0, width=144, height=112, count=3, cfg_normalization=0.5,
-        cfg_truncation=0.8,
+        cfg_truncation=0.8, loras=(Lora("styles/ink.safetensors", -0.35), Lora("b")),
+        lora_partial=True,
     )  # fmt: skip
     assert bindings.to_request(bindings.to_widgets(request, variant)) == request
 
@@ -83,6 +85,47 @@ def test_a_prompt_may_not_hide_another_type():
 def test_what_guidance_alone_uses_is_left_out_where_guidance_is_off():
     request = bindings.to_request(widgets(guidance_scale=0.0, negative="fog", cfg_truncation=0.5))
     assert (request.negative, request.cfg_truncation) == ("", 1.0)
+
+
+def test_an_adapter_that_is_off_is_left_out():
+    chosen = [Chosen(name="a", on=False), Chosen(name="b", weight=0.5)]
+    request = bindings.to_request(widgets(loras=write_chosen(chosen)))
+    assert request.loras == (Lora("b", 0.5),)
+
+
+ONE = '{"name": "a", "weight": 1, "on": true}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{", "[", "7", "null", '"a"', "[7]", "[[]]", "[" * 100_000, " " * 300_000, 7, ["a"],
+        '[{"name": "a"}]', f'[{ONE[:-1]}, "path": "/"}}]', ONE, f"[{ONE.replace('true', '1')}]",
+        f"[{ONE.replace('1', '2.01')}]", f"[{ONE.replace('1', 'NaN')}]",
+        f"[{ONE.replace('1', '1e999')}]", f"[{ONE.replace('1', 'null')}]",
+        '[{"name": 7, "weight": 1, "on": true}]', '[{"name": "", "weight": 1, "on": true}]',
+        f"[{','.join([ONE] * 33)}]",
+    ],
+)  # fmt: skip
+def test_no_odd_text_passes_for_a_list_of_adapters(text):
+    with pytest.raises(BadRequest):
+        bindings.to_request(widgets(loras=text))
+
+
+@pytest.mark.parametrize("text", ["", None, "[]"])
+def test_a_form_may_hold_no_adapters(text):
+    assert bindings.to_request(widgets(loras=text)).loras == ()
+
+
+def test_leave_to_use_a_part_is_true_or_false():
+    with pytest.raises(BadRequest, match="lora_partial"):
+        bindings.to_request(widgets(lora_partial="yes"))
+
+
+def test_what_a_model_always_ignores_stays_off_with_guidance():
+    twinflow = by_name("twinflow-turbo")
+    assert {"shift", "sampler"} <= set(bindings.ignored(twinflow, 0.0))
+    assert {"shift", "sampler"} <= set(bindings.ignored(twinflow, 2.0))
 
 
 def test_a_turbo_model_says_in_its_own_words_why_a_control_is_off():

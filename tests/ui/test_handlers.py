@@ -84,11 +84,11 @@ def test_what_nobody_foresaw_goes_to_the_log_and_not_to_the_page(caplog):
 
 
 def test_choosing_a_model_sets_its_defaults_and_what_it_ignores(demo, form):
-    turbo = named(demo, form.choose_model("demo-turbo", ""))
+    turbo = named(demo, form.choose_model("demo-turbo", "", ""))
     assert (turbo["steps"]["value"], turbo["guidance-scale"]["value"]) == (8, 0.0)
     assert turbo["negative"]["interactive"] is False
     assert "Turbo" in turbo["negative"]["info"]
-    base = named(demo, form.choose_model("base", ""))
+    base = named(demo, form.choose_model("base", "", ""))
     assert (base["steps"]["value"], base["width"]["value"]) == (30, 1024)
     assert base["negative"]["interactive"] is True
     assert "blurry" in base["negative"]["value"]
@@ -98,7 +98,7 @@ def test_choosing_a_model_sets_its_defaults_and_what_it_ignores(demo, form):
 
 def test_an_unknown_model_is_named(form):
     with pytest.raises(gr.Error, match="nothing/here"):
-        form.choose_model("nothing/here", "")
+        form.choose_model("nothing/here", "", "")
 
 
 def test_guidance_wakes_the_negative_prompt_of_a_turbo_model(demo, form, engine):
@@ -258,10 +258,8 @@ def event(**values):
 def test_a_picture_gives_back_its_seed_or_all_of_its_settings(demo, form, jobs, engine):
     _, told = run(jobs, engine, seed="41", model="demo-base", steps=3.0)
     shown = told[-1][jobs._parts.shown]
-    assert named(demo, form.recall(event(act="seed", index=0), shown, "demo-turbo")) == {
-        "seed": "41"
-    }
-    everything = named(demo, form.recall(event(act="all", index=0), shown, "demo-turbo"))
+    assert form.take_seed(event(index=0), shown) == "41"
+    everything = named(demo, form.recall(event(index=0), shown, "demo-turbo"))
     assert everything["model"]["value"] == "demo-base"
     assert everything["steps"]["value"] == 3
     assert form.last_seed(shown) == "41"
@@ -270,7 +268,9 @@ def test_a_picture_gives_back_its_seed_or_all_of_its_settings(demo, form, jobs, 
 @pytest.mark.parametrize("index", [1, -1, "0", None, 2**70, 0.5])
 def test_a_picture_that_is_not_there_is_not_recalled(form, index):
     with pytest.raises(gr.Error, match="no longer there"):
-        form.recall(event(act="all", index=index), (), "demo-turbo")
+        form.recall(event(index=index), (), "demo-turbo")
+    with pytest.raises(gr.Error, match="no longer there"):
+        form.take_seed(event(index=index), ())
 
 
 @pytest.fixture
@@ -351,7 +351,7 @@ def test_a_page_for_others_has_no_settings_and_opens_no_folder(engine, tmp_path)
     with pytest.raises(StopIteration):
         handlers_of(guest, SettingsHandlers)
     with pytest.raises(gr.Error, match="only on the computer itself"):
-        handlers_of(guest, FormHandlers).choose_model(str(tmp_path), "")
+        handlers_of(guest, FormHandlers).choose_model(str(tmp_path), "", "")
     with pytest.raises(gr.Error, match="only on the computer itself"):
         run(handlers_of(guest, JobHandlers), engine, folder=str(tmp_path))
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from engine import MAX_PROMPT_CHARACTERS, SIDE_MULTIPLE, Variant
 from ui import bindings, strings
-from ui.components import prompt, size
+from ui.components import picker, prompt, size
+from ui.components.loras import LoraParts
 
 SAMPLERS: Final = ("euler",)
 """The names a request's sampler may have."""
@@ -20,8 +22,11 @@ INFOS: Final[Mapping[str, str]] = {
     "negative": strings.NEGATIVE_INFO,
     "cfg_normalization": strings.NORMALIZATION_INFO,
     "cfg_truncation": strings.TRUNCATION_INFO,
+    "shift": strings.SHIFT_INFO,
 }
-"""What the controls say that only guidance uses, while they have an effect."""
+"""What controls say while they have an effect."""
+CONTROLS: Final = frozenset({*INFOS, "steps", "guidance_scale", "sampler"})
+"""The controls that a model may ignore."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +53,23 @@ class Form:
     note: gr.HTML
     chips: gr.HTML
     model: gr.Dropdown
+    model_note: gr.HTML
     shape: gr.Radio
     count: gr.Radio
     seed: gr.Textbox
     random_seed: gr.Button
     last_seed: gr.Button
+    loras: LoraParts
     advanced: Advanced
     variant: gr.State
 
     @property
     def fields(self) -> dict[str, Component]:
         """The widgets that fill a request, by the name of its field."""
-        owners = {"prompt": self, "model": self, "count": self, "seed": self}
+        owners = {
+            "prompt": self, "model": self, "count": self, "seed": self, "loras": self.loras,
+            "lora_partial": self.loras,
+        }  # fmt: skip
         return {name: getattr(owners.get(name, self.advanced), name) for name in bindings.READERS}
 
     @property
@@ -68,15 +78,16 @@ class Form:
         return [self.fields[name] for name in bindings.NEUTRAL]
 
     @property
-    def everything(self) -> list[Component]:
+    def everything(self) -> list[Block]:
         """All that changes with the model."""
-        helpers = (self.chips, self.note, self.shape, self.advanced.megapixels, self.variant)
+        helpers = (
+            self.chips, self.note, self.model_note, self.shape, self.advanced.megapixels,
+            self.loras.section, self.loras.compare, self.variant,
+        )  # fmt: skip
         return [*self.fields.values(), *helpers]
 
 
-def form_updates(
-    form: Form, variant: Variant, values: Mapping[str, object]
-) -> dict[Component, Any]:
+def form_updates(form: Form, variant: Variant, values: Mapping[str, object]) -> dict[Block, Any]:
     """Return what the form shows for a model and some values, by the names of a request's fields.
 
     The values given replace those on the page; everything that follows from the model is set too.
@@ -85,6 +96,8 @@ def form_updates(
     choices = size.megapixel_choices(variant)
     shape = size.shape_of(variant, values["width"], values["height"], size.STANDARD)
     updates = guidance_updates(form, variant, values["guidance_scale"])
+    sampler = form.advanced.sampler
+    updates[sampler] = gr.update(**_state("sampler", variant, reasons))
     for name, value in values.items():
         updates[form.fields[name]] = gr.update(value=value, **_state(name, variant, reasons))
     updates[form.chips] = prompt.chips_markup(variant)
@@ -96,7 +109,7 @@ def form_updates(
     return updates
 
 
-def guidance_updates(form: Form, variant: Variant, guidance_scale: object) -> dict[Component, Any]:
+def guidance_updates(form: Form, variant: Variant, guidance_scale: object) -> dict[Block, Any]:
     """Return which controls have an effect at a guidance, and why the others have none."""
     reasons = bindings.ignored(variant, guidance_scale)
     return {
@@ -129,16 +142,21 @@ def build_chips(variant: Variant) -> gr.HTML:
     )
 
 
-def build_model(models: list[tuple[str, str]], chosen: str, *, paths: bool) -> gr.Dropdown:
-    """Build the model picker. paths: whether the folder of a model may be typed in."""
-    return gr.Dropdown(
+def build_model(chosen: Variant, *, paths: bool) -> tuple[gr.Dropdown, gr.HTML]:
+    """Build the model picker and the place for what is to be said about the model.
+
+    The list comes when the page is loaded. paths: whether the path of a model may be typed in.
+    """
+    model = gr.Dropdown(
         label=strings.MODEL,
         info=strings.MODEL_INFO if paths else None,
-        choices=models,
-        value=chosen,
+        choices=[(chosen.title, chosen.name)],
+        value=chosen.name,
         allow_custom_value=paths,
         elem_id="model",
     )
+    note = gr.HTML("", js_on_load=picker.ASK_SCRIPT, elem_id="model-note", apply_default_css=False)
+    return model, note
 
 
 def build_shape(variant: Variant) -> gr.Radio:
@@ -208,7 +226,7 @@ def build_advanced(variant: Variant) -> Advanced:
         guidance = number("guidance_scale", strings.GUIDANCE, start.guidance_scale, 0.5)
     with gr.Row():
         shift = number("shift", strings.SHIFT, start.shift, 0.5)
-        sampler = _build_sampler()
+        sampler = _build_sampler(_state("sampler", variant, reasons))
     with gr.Row():
         normalization = number("cfg_normalization", strings.NORMALIZATION, 0.0, 0.1)
         truncation = number("cfg_truncation", strings.TRUNCATION, 1.0, 0.05)
@@ -219,13 +237,14 @@ def build_advanced(variant: Variant) -> Advanced:
     )  # fmt: skip
 
 
-def _build_sampler() -> gr.Dropdown:
+def _build_sampler(state: dict[str, Any]) -> gr.Dropdown:
     return gr.Dropdown(
         label=strings.SAMPLER,
         choices=list(SAMPLERS),
         value=SAMPLERS[0],
         min_width=120,
         elem_id="sampler",
+        **state,
     )
 
 
@@ -257,11 +276,9 @@ def _state(name: str, variant: Variant, reasons: Mapping[str, str]) -> dict[str,
     """Return whether a control has an effect, and what stands beside its label."""
     if name in reasons:
         return {"interactive": False, "info": reasons[name]}
-    if name in INFOS:
-        return {"interactive": True, "info": INFOS[name]}
+    advice = INFOS.get(name, "")
     if name == "steps":
-        return {"info": strings.recommended(*variant.limits.steps)}
+        advice = strings.recommended(*variant.limits.steps)
     if name == "guidance_scale":
-        advice = strings.recommended(*variant.limits.guidance_scale)
-        return {"info": f"{strings.GUIDANCE_INFO} {advice}"}
-    return {"info": strings.SHIFT_INFO} if name == "shift" else {}
+        advice = f"{strings.GUIDANCE_INFO} {strings.recommended(*variant.limits.guidance_scale)}"
+    return {"interactive": True, "info": advice} if name in CONTROLS else {}

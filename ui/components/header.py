@@ -13,10 +13,19 @@ const wear = () => {
   const theme = element.querySelector('[data-theme]')?.dataset.theme;
   if (theme) window.atelierTheme(theme);
 };
-watch('value', wear);
+let shelf;
+const offer = () => {
+  const now = element.querySelector('[data-shelf]')?.dataset.shelf;
+  if (now && now !== shelf) trigger('select');
+  shelf = now ?? shelf;
+};
+watch('value', () => { wear(); offer(); });
 setInterval(() => { if (!document.hidden) trigger('tick'); }, 2000);
 """
-"""Asks for the status every two seconds while the tab is seen, and wears the theme it brings."""
+"""Asks for the status every two seconds while the tab is seen, and wears the theme it brings.
+
+Tells by the event `select` that there are other models or adapters on offer.
+"""
 
 
 def title_markup() -> Markup:
@@ -24,10 +33,11 @@ def title_markup() -> Markup:
     return tag("h1", strings.PRODUCT, class_="product")
 
 
-def status_markup(status: Status, theme: str = "", *, live: bool = True) -> Markup:
+def status_markup(status: Status, theme: str = "", shelf: str = "", *, live: bool = True) -> Markup:
     """Return the status line: device, memory, state, and how many jobs wait.
 
-    theme: chosen in the settings. live: the page answers by now; tests look for this mark.
+    theme: chosen in the settings. shelf: stamp of what is on offer. live: the page answers by now;
+    tests look for this mark.
     """
     state = strings.STATES.get(status.state, status.state)
     facts = [status.device, status.memory, state]
@@ -42,5 +52,6 @@ def status_markup(status: Status, theme: str = "", *, live: bool = True) -> Mark
         class_="status",
         data_state=status.state,
         data_theme=theme or False,
+        data_shelf=shelf or False,
         data_ready=live,
     )

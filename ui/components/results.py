@@ -10,6 +10,8 @@ from ui import strings
 from ui.markup import Markup, tag
 
 MAX_SHOWN: Final = 24
+PAIR: Final = "pair"
+"""Marks the two pictures of a comparison, as numbers mark single ones."""
 MAX_PROMPT: Final = 600
 """Characters of a prompt that are shown; the recipe has all of them."""
 RESULTS_SCRIPT: Final = """
@@ -18,7 +20,8 @@ element.addEventListener('click', (event) => {
   const act = event.target.closest('[data-act]');
   if (thumb) window.atelierPick(element, thumb.dataset.thumb);
   if (act?.dataset.act === 'enlarge') window.atelierEnlarge(act);
-  else if (act) trigger('select', { act: act.dataset.act, index: Number(act.dataset.index) });
+  if (act?.dataset.act === 'seed') trigger('submit', { index: Number(act.dataset.index) });
+  if (act?.dataset.act === 'all') trigger('select', { index: Number(act.dataset.index) });
 });
 """
 
@@ -45,6 +48,16 @@ class Shown:
         return values if isinstance(values, dict) else {}
 
     @property
+    def loras(self) -> str:
+        """The adapters in the recipe, in a few words."""
+        found = self.request.get("loras")
+        named = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        return ", ".join(
+            f"{str(one.get('name')).removesuffix('.safetensors')} {one.get('weight')}"
+            for one in named
+        )
+
+    @property
     def facts(self) -> str:
         """The recipe in one line."""
         values = self.request
@@ -55,6 +68,7 @@ class Shown:
                 strings.steps(values.get("steps")),
                 size,
                 self.model,
+                *filter(None, [self.loras]),
                 f"{self.seconds:.1f} s",
             )
         )
@@ -67,13 +81,27 @@ def results_markup(shown: tuple[Shown, ...], *, compact: bool = False) -> Markup
     """
     if not shown:
         return Markup("")
-    figures = [] if compact else [_figure(picture, i) for i, picture in enumerate(shown)]
+    figures = [] if compact else [_figure(p, i, hidden=i > 0) for i, p in enumerate(shown)]
     needed = compact or len(shown) > 1
     strip = [_strip(shown, pressed=not compact)] if needed else []
     return tag("section", *figures, *strip, class_="results", aria_label=strings.ALL_PICTURES)
 
 
-def _figure(picture: Shown, index: int) -> Markup:
+def pair_markup(shown: tuple[Shown, ...]) -> Markup:
+    """Return the gallery with its two newest pictures side by side: with adapters, and without."""
+    sides = [(shown[1], strings.WITHOUT), (shown[0], strings.with_loras(shown[0].loras))]
+    halves = [
+        tag("div", tag("p", title, class_="line"), tag("div", _image(side, title), class_="frame"))
+        for side, title in sides
+    ]
+    caption = tag("figcaption", tag("p", shown[0].facts, class_="facts"))
+    pair = tag("figure", tag("div", *halves, class_="pair"), caption, data_figure=PAIR)
+    figures = [_figure(picture, i, hidden=True) for i, picture in enumerate(shown)]
+    strip = _strip(shown, pressed=True, pair=True)
+    return tag("section", pair, *figures, strip, class_="results", aria_label=strings.ALL_PICTURES)
+
+
+def _figure(picture: Shown, index: int, *, hidden: bool) -> Markup:
     prompt = str(picture.request.get("prompt", ""))
     if len(prompt) > MAX_PROMPT:
         prompt = f"{prompt[:MAX_PROMPT]}…"
@@ -84,7 +112,7 @@ def _figure(picture: Shown, index: int) -> Markup:
         tag("p", picture.facts, class_="facts"),
         _actions(picture, index),
     )
-    return tag("figure", frame, caption, data_figure=index, hidden=index > 0)
+    return tag("figure", frame, caption, data_figure=index, hidden=hidden)
 
 
 def _image(picture: Shown, text: str) -> Markup:
@@ -105,8 +133,9 @@ def _actions(picture: Shown, index: int) -> Markup:
     )
 
 
-def _strip(shown: tuple[Shown, ...], *, pressed: bool) -> Markup:
-    thumbs = [
+def _strip(shown: tuple[Shown, ...], *, pressed: bool, pair: bool = False) -> Markup:
+    thumbs = [_pair_thumb(shown)] if pair else []
+    thumbs += [
         tag(
             "button",
             tag("img", src=picture.url, alt="", loading="lazy"),
@@ -114,8 +143,20 @@ def _strip(shown: tuple[Shown, ...], *, pressed: bool) -> Markup:
             data_thumb=index,
             disabled=not pressed,
             aria_label=strings.picture_name(index + 1),
-            aria_pressed="true" if pressed and index == 0 else "false",
+            aria_pressed="true" if pressed and index == 0 and not pair else "false",
         )
         for index, picture in enumerate(shown)
     ]
     return tag("div", *thumbs, class_="strip")
+
+
+def _pair_thumb(shown: tuple[Shown, ...]) -> Markup:
+    return tag(
+        "button",
+        *(tag("img", src=picture.url, alt="", loading="lazy") for picture in shown[1::-1]),
+        type="button",
+        data_thumb=PAIR,
+        aria_label=strings.COMPARE,
+        aria_pressed="true",
+        class_="both",
+    )

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 from gradio.utils import get_upload_folder
 
-from engine import NotFound, Variant, read_recipe, request_from_recipe
+from engine import BadRequest, NotFound, Variant, read_recipe, request_from_recipe
 from ui import bindings, strings
-from ui.components import prompt, restore, size
+from ui.chosen import read_chosen
+from ui.components import picker, prompt, restore, size
 from ui.components.form import Form, form_updates, guidance_updates
 from ui.components.results import Shown
 from ui.context import PageContext
 from ui.handlers import plain_errors
 from ui.markup import Markup
+from ui.tabs.lora_handlers import LoraHandlers
 
-Updates = dict[Component, Any]
+Updates = dict[Block, Any]
 
 
 class FormHandlers:
@@ -29,14 +31,42 @@ class FormHandlers:
         self._page = page
         self._form = form
         self._restored = restored
+        self._loras = LoraHandlers(page, form.loras)
 
     @plain_errors()
-    def choose_model(self, name: str, text: str) -> Updates:
-        """Set the form to a model and its defaults; the prompt and the seed stay."""
-        variant = self._page.find_model(name)
-        values = {**bindings.NEUTRAL, **bindings.defaults(variant)}
-        note = prompt.note_markup(variant, text)
-        return form_updates(self._form, variant, values) | {self._form.note: note}
+    def choose_model(self, name: str, text: str, loras: str) -> Updates:
+        """Set the form to a model and its defaults; prompt, seed and adapters stay."""
+        model = self._page.find_model(name)
+        values = {**bindings.NEUTRAL, **bindings.defaults(model.variant)}
+        return {
+            **form_updates(self._form, model.variant, values),
+            **self._loras.shown(read_chosen(loras), name),
+            self._form.note: prompt.note_markup(model.variant, text),
+            self._form.model_note: picker.note_markup(model, owner=self._page.owner),
+        }
+
+    @plain_errors()
+    def settle(self, event: gr.EventData, name: str, text: str, loras: str) -> Updates:
+        """Remember which variant a model is, and set the form to it."""
+        if not self._page.owner:
+            raise BadRequest(strings.FOREIGN_SETTLING)
+        self._page.engine.catalogue.settle(name, str(event.variant))
+        self._page.shelf.change()
+        return self.choose_model(name, text, loras)
+
+    @plain_errors()
+    def list_anew(self) -> tuple[Any, Any]:
+        """Return what the pickers of models and adapters offer now."""
+        shelf, engine = self._page.shelf, self._page.engine
+        shelf.look_again()
+        total = engine.status().total_bytes
+        models = picker.choices(shelf.offered(), engine.settings, total)
+        adapters = [
+            (entry.name.removesuffix(".safetensors"), entry.name) for entry in shelf.loras()
+        ]
+        hint = strings.LORA_ADD_INFO if self._page.owner else ""
+        info = hint if adapters else f"{strings.LORA_FOLDER_EMPTY} {hint}"
+        return gr.update(choices=models), gr.update(choices=adapters, info=info)
 
     @plain_errors()
     def heed_guidance(self, guidance_scale: float | None, variant: Variant) -> Updates:
@@ -79,14 +109,14 @@ class FormHandlers:
         return _seed_of(shown[0])
 
     @plain_errors()
+    def take_seed(self, event: gr.EventData, shown: tuple[Shown, ...]) -> str:
+        """Take the seed of a picture on the page."""
+        return _seed_of(_picture(event.index, shown))
+
+    @plain_errors()
     def recall(self, event: gr.EventData, shown: tuple[Shown, ...], model: str) -> Updates:
-        """Take the seed, or all settings, of a picture on the page."""
-        index = event.index
-        if not isinstance(index, int) or not 0 <= index < len(shown):
-            raise NotFound(strings.GONE, strings.GONE_ACTION)
-        if event.act == "seed":
-            return {self._form.fields["seed"]: _seed_of(shown[index])}
-        return self._take_over(shown[index].recipe, model)
+        """Take all settings of a picture on the page."""
+        return self._take_over(_picture(event.index, shown).recipe, model)
 
     @plain_errors()
     def restore(self, event: gr.EventData, model: str) -> Updates:
@@ -98,11 +128,19 @@ class FormHandlers:
         if not self._page.has_model(request.model):
             notes = (*notes, strings.model_missing(request.model))
             request = request.with_values(model=model)
-        variant = self._page.find_model(request.model)
-        values = bindings.to_widgets(request.with_values(count=1), variant)
-        return form_updates(self._form, variant, values) | {
-            self._form.note: prompt.note_markup(variant, request.prompt),
-            self._restored: restore.restored_markup(request, variant.title, notes),
+        found = self._page.find_model(request.model)
+        values = bindings.to_widgets(request.with_values(count=1), found.variant)
+        chosen, missing = self._loras.restored(values.pop("loras"))
+        leave = values.pop("lora_partial")
+        shown = self._loras.shown(chosen, request.model)
+        shown[self._form.loras.lora_partial] |= {"value": leave}
+        shown_request = restore.restored_markup(request, found.title, (*notes, *missing))
+        return {
+            **form_updates(self._form, found.variant, values),
+            **shown,
+            self._form.note: prompt.note_markup(found.variant, request.prompt),
+            self._form.model_note: picker.note_markup(found, owner=self._page.owner),
+            self._restored: shown_request,
         }
 
 
@@ -113,6 +151,12 @@ def _uploaded(path: object) -> Path:
     if folder not in found.parents:
         raise NotFound(strings.NOT_UPLOADED, strings.NOT_UPLOADED_ACTION)
     return found
+
+
+def _picture(index: object, shown: tuple[Shown, ...]) -> Shown:
+    if not isinstance(index, int) or not 0 <= index < len(shown):
+        raise NotFound(strings.GONE, strings.GONE_ACTION)
+    return shown[index]
 
 
 def _seed_of(picture: Shown) -> str:

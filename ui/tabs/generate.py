@@ -7,16 +7,18 @@ import gradio as gr
 from ui import strings
 from ui.components import form, restore, results, stage
 from ui.components.form import Form
+from ui.components.loras import build_loras
 from ui.context import PageContext
 from ui.handlers import on
 from ui.tabs.form_handlers import FormHandlers
 from ui.tabs.job_handlers import JobHandlers, JobParts
+from ui.tabs.lora_handlers import LoraHandlers
 
 IDENTITY_SCRIPT = "() => [window.atelierIdentity()]"
 
 
-def build_generate(page: PageContext, demo: gr.Blocks) -> None:
-    """Build the tab inside `demo` and connect it."""
+def build_generate(page: PageContext, demo: gr.Blocks, status: gr.HTML) -> None:
+    """Build the tab inside `demo` and connect it. status: tells when there is more to offer."""
     with gr.Row(equal_height=False, elem_id="generate-tab"):
         with gr.Column(scale=5, min_width=320, elem_id="left"):
             filled, buttons, dropped = _build_left(page)
@@ -34,6 +36,8 @@ def build_generate(page: PageContext, demo: gr.Blocks) -> None:
     )
     handlers = FormHandlers(page, filled, dropped)
     _connect_form(handlers, filled)
+    _connect_models(handlers, filled, status)
+    _connect_loras(LoraHandlers(page, filled.loras), filled)
     _connect_pictures(handlers, filled, parts, dropped)
     _connect_job(JobHandlers(page, parts), filled, parts, demo)
 
@@ -45,10 +49,11 @@ def _build_left(page: PageContext) -> tuple[Form, tuple[gr.Button, gr.Button], g
     buttons = _build_buttons()
     chips = form.build_chips(variant)
     with gr.Column(elem_classes="card"):
-        model = form.build_model(page.model_choices, variant.name, paths=page.owner)
+        model, model_note = form.build_model(variant, paths=page.owner)
         shape = form.build_shape(variant)
         count = form.build_count()
         seed, random_seed, last_seed = form.build_seed()
+    loras = build_loras(paths=page.owner)
     with gr.Accordion(strings.ADVANCED, open=False, elem_id="advanced"):
         advanced = form.build_advanced(variant)
     dropped = _build_restore()
@@ -57,11 +62,13 @@ def _build_left(page: PageContext) -> tuple[Form, tuple[gr.Button, gr.Button], g
         note=note,
         chips=chips,
         model=model,
+        model_note=model_note,
         shape=shape,
         count=count,
         seed=seed,
         random_seed=random_seed,
         last_seed=last_seed,
+        loras=loras,
         advanced=advanced,
         variant=gr.State(variant),
     )
@@ -103,7 +110,6 @@ def _build_right() -> tuple[gr.HTML, gr.HTML]:
 
 def _connect_form(handlers: FormHandlers, filled: Form) -> None:
     prompt, variant, shape = filled.prompt, filled.variant, filled.shape
-    on(filled.model.input, handlers.choose_model, [filled.model, prompt], filled.everything)
     on(prompt.change, handlers.heed_prompt, [prompt, variant], [filled.note], at_once=True)
     on(filled.chips.select, handlers.take_example, [], [prompt])
     on(filled.random_seed.click, handlers.random_seed, [], [filled.seed])
@@ -117,27 +123,46 @@ def _connect_form(handlers: FormHandlers, filled: Form) -> None:
         on(side.input, handlers.heed_sides, [*sides, more.megapixels, variant], [shape])
 
 
+def _connect_models(handlers: FormHandlers, filled: Form, status: gr.HTML) -> None:
+    known = [filled.model, filled.prompt, filled.loras.loras]
+    on(filled.model.input, handlers.choose_model, known, filled.everything)
+    on(filled.model_note.select, handlers.settle, known, filled.everything)
+    on(status.select, handlers.list_anew, [], [filled.model, filled.loras.add])
+
+
+def _connect_loras(handlers: LoraHandlers, filled: Form) -> None:
+    parts, model = filled.loras, filled.model
+    shown = [parts.section, parts.loras, parts.lora_partial, parts.compare]
+    on(parts.add.input, handlers.add, [parts.add, parts.loras, model], [parts.add, *shown])
+    on(parts.loras.select, handlers.remove, [model], shown)
+    on(parts.loras.input, handlers.switch, [], [parts.section])
+    on(parts.loras.submit, handlers.add_word, [filled.prompt], [filled.prompt])
+
+
 def _connect_pictures(
     handlers: FormHandlers, filled: Form, parts: JobParts, dropped: gr.HTML
 ) -> None:
     model, seed = filled.model, filled.seed
     restored = [*filled.everything, dropped]
     on(filled.last_seed.click, handlers.last_seed, [parts.shown], [seed])
+    on(parts.results.submit, handlers.take_seed, [parts.shown], [seed])
     on(parts.results.select, handlers.recall, [parts.shown, model], restored)
     on(dropped.upload, handlers.restore, [model], restored)
 
 
 def _connect_job(handlers: JobHandlers, filled: Form, parts: JobParts, demo: gr.Blocks) -> None:
     shows = [parts.stage, parts.results, parts.shown, parts.generate, parts.cancel, parts.job]
-    parts.generate.click(
-        handlers.generate,
-        [parts.visitor, parts.shown],
-        shows,
-        inputs_kwargs={**filled.fields},
-        concurrency_limit=None,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    starters = ((parts.generate, handlers.generate), (filled.loras.compare, handlers.compare))
+    for button, handler in starters:
+        button.click(
+            handler,
+            [parts.visitor, parts.shown],
+            shows,
+            inputs_kwargs={**filled.fields},
+            concurrency_limit=None,
+            show_progress="hidden",
+            api_visibility="private",
+        )
     demo.load(
         handlers.attach,
         [parts.identity],

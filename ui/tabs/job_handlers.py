@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
-from engine import Cancelled, Done, Failed, NotFound, Result
+from engine import BadRequest, Cancelled, Done, Failed, NotFound, Request, Result
 from ui import bindings, strings
 from ui.components import results, stage
 from ui.components.results import Shown
@@ -20,8 +22,9 @@ from ui.handlers import plain_errors
 from ui.markup import file_url
 from ui.visitors import new_secret
 
-Updates = dict[Component, Any]
+Updates = dict[Block, Any]
 
+DRAWN_SEEDS = 2**31
 _IDENTITY = re.compile(r"([0-9a-f]{32}) ([0-9a-f]{32})")
 
 
@@ -59,13 +62,43 @@ class JobHandlers:
     ) -> AsyncIterator[Updates]:
         """Hand the form to the engine, and show the job until it ends."""
         with plain_errors():
-            wanted = bindings.to_request(values)
-            self._page.find_model(wanted.model)
-            job = self._page.engine.submit(wanted)
-            self._page.visitors.remember(*visitor, job)
+            job = self._submit(await self._admitted(values), visitor)
             yield self._running(job, shown)
             async for updates in self._watch(job, shown, request):
                 yield updates
+
+    async def compare(
+        self,
+        visitor: tuple[str, str],
+        shown: tuple[Shown, ...],
+        request: gr.Request,
+        **values: object,
+    ) -> AsyncIterator[Updates]:
+        """Paint one seed without and with the adapters, and show both side by side."""
+        with plain_errors():
+            wanted = _one_of_a_pair(await self._admitted(values))
+            jobs = [self._submit(one, visitor) for one in (wanted.with_values(loras=()), wanted)]
+            for job in jobs:
+                before = shown
+                yield self._running(job, shown)
+                async for updates in self._watch(job, shown, request):
+                    shown = updates.get(self._parts.shown, shown)
+                    yield updates
+                if shown == before:
+                    self._page.engine.cancel(jobs[-1])
+                    return
+            yield {self._parts.results: results.pair_markup(shown)}
+
+    async def _admitted(self, values: dict[str, object]) -> Request:
+        """Read the form; files are looked at in a thread, for the page answers others meanwhile."""
+        wanted = bindings.to_request(values)
+        await asyncio.to_thread(self._page.admit, wanted)
+        return wanted
+
+    def _submit(self, request: Request, visitor: tuple[str, str]) -> str:
+        job = self._page.engine.submit(request)
+        self._page.visitors.remember(*visitor, job)
+        return job
 
     async def attach(self, identity: str, request: gr.Request) -> AsyncIterator[Updates]:
         """Find the job of a page that was loaded again, or of a tab that was closed."""
@@ -165,6 +198,14 @@ class JobHandlers:
                 )
             )
         return tuple(found)
+
+
+def _one_of_a_pair(request: Request) -> Request:
+    """Return the request of a comparison: one picture, and a seed to paint it twice."""
+    if not any(lora.weight for lora in request.loras):
+        raise BadRequest(strings.COMPARE_NOTHING, strings.COMPARE_NOTHING_ACTION)
+    seed = secrets.randbelow(DRAWN_SEEDS) if request.seed is None else request.seed
+    return request.with_values(seed=seed, count=1)
 
 
 def _read_identity(text: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from engine import read_recipe
 from tests.ui.browser.conftest import Visit, reload, wait_until_ready
+from tests.ui.fake_catalogue import put_lora
 
 pytestmark = pytest.mark.browser
 
@@ -138,7 +139,7 @@ def test_a_turbo_model_disables_what_it_ignores_and_says_why(visit: Visit):
 def choose(tab: Page, title: str) -> None:
     """Pick a model."""
     tab.locator("#model input").click()
-    tab.get_by_role("option", name=title, exact=True).click()
+    tab.get_by_role("option", name=re.compile(f"^{title} ·")).click()
 
 
 def test_the_shape_sets_the_sides(visit: Visit):
@@ -241,3 +242,67 @@ def test_a_prompt_that_is_html_is_shown_as_text(visit: Visit, prompt):
     expect(tab.locator("figure .prompt").first).to_have_text(prompt)
     assert tab.locator("script").count() == scripts
     assert tab.locator("#results img").count() == 1
+
+
+def add_adapter(tab: Page, name: str) -> None:
+    """Pick an adapter from the list."""
+    tab.locator("#lora-add input").click()
+    tab.get_by_role("option", name=name, exact=True).click()
+    expect(tab.locator("#loras .head").filter(has_text=name)).to_be_visible()
+
+
+@pytest.fixture
+def adapters(studio):
+    """Adapters in the folder of the served page."""
+    for name in ("ink", "half", "stranger"):
+        put_lora(studio.settings.lora_folder, name)
+
+
+def test_a_new_adapter_is_offered_weighed_switched_and_kept_in_the_recipe(visit: Visit, studio):
+    tab = visit()
+    put_lora(studio.settings.lora_folder, "fresh")
+    tab.get_by_role("button", name="LoRA").click()
+    choose(tab, "Demo Base")
+    tab.wait_for_timeout(2500)
+    add_adapter(tab, "fresh")
+    tab.get_by_role("spinbutton", name="Weight of fresh").fill("-0.35")
+    expect(tab.get_by_role("slider", name="Weight of fresh")).to_have_value("-0.35")
+    tab.get_by_role("button", name="inkwash style").click()
+    expect(tab.locator("#prompt textarea")).to_have_value("inkwash style")
+    tab.locator("#generate").click()
+    wait_for_picture(tab)
+    expect(tab.locator("figure:visible .facts")).to_contain_text("fresh -0.35")
+    tab.get_by_role("checkbox", name="fresh").uncheck()
+    expect(tab.locator("#loras-section")).not_to_contain_text("1 on")
+    tab.locator("figure:visible").get_by_role("button", name="Reuse all settings").click()
+    expect(tab.get_by_role("checkbox", name="fresh")).to_be_checked()
+    expect(tab.get_by_role("slider", name="Weight of fresh")).to_have_value("-0.35")
+
+
+def test_an_adapter_that_does_not_fit_stops_until_it_is_removed(visit: Visit, adapters):
+    tab = visit()
+    tab.get_by_role("button", name="LoRA").click()
+    add_adapter(tab, "stranger")
+    expect(tab.locator(".lora.bad")).to_contain_text("was made for <b>SDXL</b>")
+    ask_for(tab, "a red heart")
+    expect(tab.get_by_test_id("toast-text")).to_contain_text("not for Z-Image")
+    tab.get_by_role("button", name="Remove stranger").click()
+    expect(tab.locator(".lora")).to_have_count(0)
+    ask_for(tab, "a red heart")
+    wait_for_picture(tab)
+
+
+def test_one_click_shows_a_picture_with_and_without_the_adapter(visit: Visit, adapters):
+    tab = visit()
+    tab.get_by_role("button", name="LoRA").click()
+    add_adapter(tab, "half")
+    tab.get_by_role("checkbox", name="Use what fits").check()
+    tab.locator("#prompt textarea").fill("a red heart")
+    tab.get_by_role("button", name="Compare with and without").click()
+    pair = tab.locator("figure:visible .pair")
+    expect(pair.get_by_text("Without LoRA")).to_be_visible()
+    expect(pair.get_by_text("With half 1.0")).to_be_visible()
+    expect(pair.locator("img")).to_have_count(2)
+    tab.get_by_role("button", name="Picture 2").click()
+    expect(pair).to_have_count(0)
+    expect(tab.locator("figure:visible .facts")).not_to_contain_text("half")

@@ -1,0 +1,252 @@
+"""What the pickers of models and adapters offer, and what they say about it."""
+
+from __future__ import annotations
+
+import gradio as gr
+import pytest
+
+from engine import Availability, Precision, Request
+from tests.ui.fake_catalogue import model, put_lora
+from tests.ui.test_handlers import built, event, handlers_of, named
+from ui.chosen import Chosen, read_chosen, write_chosen
+from ui.components import picker
+from ui.context import PageContext
+from ui.tabs.form_handlers import FormHandlers
+from ui.tabs.lora_handlers import LoraHandlers
+
+GIB = 2**30
+
+
+@pytest.fixture
+def page(engine) -> PageContext:
+    return PageContext(engine=engine)
+
+
+@pytest.fixture
+def demo(page) -> gr.Blocks:
+    return built(page)
+
+
+@pytest.fixture
+def form(demo) -> FormHandlers:
+    return handlers_of(demo, FormHandlers)
+
+
+@pytest.fixture
+def loras(demo) -> LoraHandlers:
+    return handlers_of(demo, LoraHandlers)
+
+
+@pytest.fixture
+def adapters(engine):
+    """Adapters in the folder, one of them in a sub-folder."""
+    for name in ("ink", "half", "stranger", "broken", "styles/film"):
+        put_lora(engine.settings.lora_folder, name)
+
+
+def test_a_model_is_listed_with_its_precision_size_and_fit():
+    small = model("Mine", numbers=10**9, size=2_050_000_000)
+    assert picker.label(small, Precision.BF16, 12 * GIB) == "Mine · fp16 · 2.0 GB · fits"
+    large = model("Mine", precision="Q4_K", numbers=10**10, size=6 * 10**9)
+    told = picker.label(large, Precision.BF16, 12 * GIB)
+    assert told == "Mine · Q4_K · 6.0 GB · needs 18.6 of 12.0 GiB"
+    assert picker.label(small, Precision.BF16, 0) == "Mine · fp16 · 2.0 GB"
+
+
+def test_a_memory_limit_of_the_settings_counts(engine):
+    settings = engine.settings
+    object.__setattr__(settings, "vram_gb", 1.0)
+    ((told, _),) = picker.choices([model("Mine", numbers=10**9, size=1)], settings, 12 * GIB)
+    assert told.endswith("needs 1.9 of 1.0 GiB")
+
+
+def test_what_can_be_fetched_is_not_in_the_picker_and_what_is_damaged_is(form, engine):
+    broken = model("old", availability=Availability.DAMAGED, note="old/x is cut short.")
+    engine.shelves.added["old"] = broken
+    models, _ = form.list_anew()
+    titles = {name: label for label, name in models["choices"]}
+    assert {"demo-turbo", "base", "old"} <= set(titles)
+    assert not {"de-turbo", "edit"} & set(titles)
+    assert titles["old"] == "old · damaged"
+
+
+def test_a_damaged_model_says_what_is_wrong_with_it(demo, form, engine):
+    note = "old/<x> is cut short."
+    engine.shelves.added["old"] = model("old", availability=Availability.DAMAGED, note=note)
+    told = named(demo, form.choose_model("old", "", ""))
+    assert "old/&lt;x&gt; is cut short." in told["model-note"]
+
+
+def test_a_model_that_is_not_here_says_where_it_is_fetched(demo, form):
+    assert "Settings" in named(demo, form.choose_model("de-turbo", "", ""))["model-note"]
+
+
+def test_a_model_of_which_nothing_says_what_it_is_is_asked_about_once(demo, form, engine, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    path.touch()
+    asked = named(demo, form.choose_model(str(path), "", ""))
+    assert 'data-variant="base"' in asked["model-note"]
+    answered = named(demo, form.settle(event(variant="base"), str(path), "", ""))
+    assert answered["model-note"] == ""
+    assert (answered["steps"]["value"], answered["guidance-scale"]["value"]) == (30, 4.0)
+    assert named(demo, form.choose_model(str(path), "", ""))["model-note"] == ""
+
+
+def test_visitors_are_not_asked_and_may_not_answer(engine):
+    engine.shelves.added["mine"] = model("mine", sure=False)
+    guest = handlers_of(built(PageContext(engine=engine, owner=False)), FormHandlers)
+    assert guest.choose_model("mine", "", "")[guest._form.model_note] == ""
+    with pytest.raises(gr.Error, match="only on the computer itself"):
+        guest.settle(event(variant="base"), "mine", "", "")
+
+
+def test_a_control_that_a_model_ignores_is_off_and_says_why(demo, form):
+    told = named(demo, form.choose_model("twinflow-turbo", "", ""))
+    for name, reason in (("shift", "fixed times"), ("sampler", "no other")):
+        assert told[name]["interactive"] is False
+        assert reason in told[name]["info"]
+    told = named(demo, form.choose_model("base", "", ""))
+    assert told["shift"]["interactive"] is told["sampler"]["interactive"] is True
+    assert told["sampler"]["info"] == ""
+
+
+def test_the_stamp_changes_with_the_folder_of_adapters_and_the_list_of_models(page, engine):
+    stamps = [page.shelf.stamp()]
+    page.shelf._looked -= 60
+    put_lora(engine.settings.lora_folder, "new")
+    stamps.append(page.shelf.stamp())
+    page.shelf.change()
+    stamps += [page.shelf.stamp(), page.shelf.stamp()]
+    assert len(set(stamps)) == 3
+
+
+def test_an_empty_folder_of_adapters_says_so(form):
+    assert form.list_anew()[1]["info"].startswith("The LoRA folder is empty.")
+
+
+def test_adapters_of_sub_folders_are_offered(form, adapters):
+    _, found = form.list_anew()
+    assert ("styles/film", "styles/film.safetensors") in found["choices"]
+
+
+def shown(demo, updates) -> str:
+    return named(demo, updates)["loras"]["panel"]
+
+
+def chosen(*names: str) -> str:
+    """Return what the form holds of some adapters."""
+    return write_chosen(Chosen(name=f"{name}.safetensors") for name in names)
+
+
+def test_an_adapter_is_added_with_the_truth_about_it(demo, loras, adapters):
+    told = named(demo, loras.add("ink.safetensors", "", "turbo"))
+    assert read_chosen(told["loras"]["value"]) == (Chosen(name="ink.safetensors"),)
+    for fact in ("210 of 210 modules", "rank 16", "alpha 16", "diffusers", "trained for Turbo"):
+        assert fact in told["loras"]["panel"]
+    assert "data:image/jpeg" in told["loras"]["panel"]
+    assert told["lora-add"]["value"] is None
+    assert told["loras-section"]["label"] == "LoRA · 1 on"
+    assert told["lora-partial"]["visible"] is False
+    assert told["compare"]["visible"] is True
+
+
+def test_what_a_stranger_wrote_into_an_adapter_stays_text(demo, loras, adapters):
+    panel = shown(demo, loras.add("stranger.safetensors", "", "turbo"))
+    assert "made for &lt;b&gt;SDXL&lt;/b&gt;" in panel
+    assert "&lt;i&gt;attn" in panel
+    assert 'data-word="&lt;script&gt;"' in panel
+    assert "<script" not in panel
+
+
+def test_the_verdict_has_a_colour(demo, loras, adapters):
+    for name, level in (("ink", "good"), ("half", "warn"), ("stranger", "bad")):
+        assert f'class="lora {level}"' in shown(demo, loras.add(f"{name}.safetensors", "", "base"))
+
+
+def test_leave_is_asked_for_only_where_an_adapter_fits_in_part(demo, loras, adapters):
+    told = named(demo, loras.add("half.safetensors", chosen("ink"), "turbo"))
+    assert told["lora-partial"]["visible"] is True
+
+
+def test_an_adapter_is_added_once(loras, adapters):
+    with pytest.raises(gr.Error, match="in the list already"):
+        loras.add("ink.safetensors", chosen("ink"), "turbo")
+
+
+@pytest.mark.parametrize("name", ["", "  ", None])
+def test_nothing_is_added_for_nothing(loras, name):
+    told = loras.add(name, chosen("ink"), "turbo")
+    assert told[loras._parts.loras]["value"] == chosen("ink")
+
+
+@pytest.mark.parametrize(("name", "fault"), [("broken", "damaged"), ("nowhere", "no LoRA")])
+def test_an_adapter_that_cannot_be_read_is_refused(loras, adapters, name, fault):
+    with pytest.raises(gr.Error, match=fault):
+        loras.add(f"{name}.safetensors", "", "turbo")
+
+
+def test_an_adapter_that_broke_meanwhile_keeps_its_place_with_the_reason(demo, form, adapters):
+    panel = shown(demo, form.choose_model("base", "", chosen("broken", "ink")))
+    assert 'class="lora bad"' in panel
+    assert "is damaged" in panel
+    assert 'class="lora good"' in panel
+
+
+def test_removing_the_last_adapter_leaves_nothing(demo, loras):
+    told = named(demo, loras.remove(event(value=""), "turbo"))
+    assert (told["loras"]["panel"], told["compare"]["visible"]) == ("", False)
+    assert told["loras-section"]["label"] == "LoRA"
+
+
+def test_an_adapter_that_is_off_does_not_count(loras):
+    off = write_chosen([Chosen(name="a", on=False), Chosen(name="b")])
+    assert loras.switch(event(value=off))["label"] == "LoRA · 1 on"
+
+
+@pytest.mark.parametrize("value", ["{", 7, "[7]"])
+def test_an_odd_list_of_adapters_is_refused(loras, value):
+    with pytest.raises(gr.Error, match="damaged"):
+        loras.remove(event(value=value), "turbo")
+    with pytest.raises(gr.Error, match="damaged"):
+        loras.switch(event(value=value))
+
+
+def test_every_handler_that_may_change_the_panel_does(form, loras, adapters):
+    recipe = {"version": 1, "request": Request(prompt="x", model="base").to_json()}
+    for told in (
+        form.choose_model("base", "", ""),
+        form._take_over(recipe, "base"),
+        loras.add("", "", "base"),
+        loras.remove(event(value=chosen("ink")), "base"),
+    ):
+        assert "panel" in told[loras._parts.loras]
+
+
+def test_a_trigger_word_goes_to_the_end_of_the_prompt_once(loras):
+    word = event(word="inkwash style")
+    assert loras.add_word(word, "") == "inkwash style"
+    assert loras.add_word(word, "a hill, ") == "a hill, inkwash style"
+    assert loras.add_word(word, "an Inkwash style hill") == "an Inkwash style hill"
+
+
+def test_a_recipe_brings_its_adapters_back_and_names_the_lost_ones(demo, form, adapters):
+    request = Request(prompt="x", model="base").to_json()
+    request["loras"] = [{"name": "film.safetensors", "weight": 0.4}, {"name": "gone", "weight": 1}]
+    told = named(demo, form._take_over({"version": 1, "request": request}, "base"))
+    assert read_chosen(told["loras"]["value"]) == (
+        Chosen(name="styles/film.safetensors", weight=0.4),
+    )
+    assert "“gone” is not here" in told["dropped"]
+    assert told["lora-partial"]["value"] is False
+
+
+def test_visitors_use_listed_adapters_only(engine, adapters, tmp_path):
+    put_lora(tmp_path, "private")
+    guest = built(PageContext(engine=engine, owner=False))
+    handlers = handlers_of(guest, LoraHandlers)
+    assert "210 of 210" in shown(guest, handlers.add("ink.safetensors", "", "turbo"))
+    for name in (str(tmp_path / "private.safetensors"), "../private.safetensors", "private"):
+        with pytest.raises(gr.Error, match="only on the computer itself"):
+            handlers.add(name, "", "turbo")
+        listed = shown(guest, handlers.shown((Chosen(name=name),), "turbo"))
+        assert "only on the computer itself" in listed
