@@ -79,8 +79,7 @@ def _kits(path: Path, found: Found, homes: Iterable[Path]) -> Iterator[_Kit]:
     """Yield what could complete a model, the nearest first."""
     transformer = found.parts[Role.TRANSFORMER]
     width = _rows_and_columns(transformer, "cap_embedder.1.weight")[1]
-    home = path if path.is_dir() else path.absolute().parent
-    yield _Kit({}, tuple(layout.tokenizers_near(home)))
+    yield _Kit({}, tuple(layout.tokenizers_near(layout.folder_of(path))))
     for folder in layout.folders_beside(path):
         yield _Kit(_best_in(folder, width), tuple(layout.tokenizers_near(folder)))
     for installed in homes:
@@ -92,7 +91,7 @@ def _kits(path: Path, found: Found, homes: Iterable[Path]) -> Iterator[_Kit]:
 
 def _installed(home: Path, width: int) -> _Kit:
     """Return the parts of an installed model; none if it cannot be opened."""
-    if home.is_dir() and not layout.is_diffusers(home):
+    if layout.is_folder(home) and not layout.is_diffusers(home):
         folders = layout.loose_folders(home)
         parts: dict[Role, Part] = {}
         for folder in folders:
@@ -104,7 +103,7 @@ def _installed(home: Path, width: int) -> _Kit:
     except UserError:
         return _Kit({}, ())
     parts = {role: part for role, part in found.parts.items() if role in _SIDE}
-    return _Kit(parts, tuple(layout.tokenizers_near(home if home.is_dir() else home.parent)))
+    return _Kit(parts, tuple(layout.tokenizers_near(layout.folder_of(home))))
 
 
 def _best_in(folder: Path, width: int) -> dict[Role, Part]:

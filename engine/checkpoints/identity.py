@@ -10,7 +10,7 @@ from typing import Final
 
 from engine.checkpoints.checkpoint import Part
 from engine.checkpoints.files import read_object
-from engine.checkpoints.layout import RECORD_FILE
+from engine.checkpoints.layout import RECORD_FILE, is_file
 from engine.checkpoints.memory import remembered
 from engine.errors import UserError
 from engine.variants import VARIANTS, Variant, by_name
@@ -73,7 +73,7 @@ def _downloaded_as(path: Path) -> str | None:
     """Return the variant that a download left word of; a damaged note says nothing."""
     record = path / RECORD_FILE
     try:
-        found = read_object(record).get("variant") if record.is_file() else None
+        found = read_object(record).get("variant") if is_file(record) else None
     except UserError:
         return None
     return found if isinstance(found, str) else None

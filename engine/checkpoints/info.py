@@ -18,6 +18,10 @@ from engine.checkpoints.recognise import Role
 from engine.errors import UserError
 
 MODEL: Final = "model"
+STACKS: Final = ("layers", "noise_refiner", "context_refiner")
+"""Rows of layers that are all alike."""
+
+_EXAMPLES: Final = 3
 _ALONE: Final = "It is one part of a model; pictures need a transformer too."
 _ORDER: Final = (Role.TRANSFORMER, Role.TEXT_ENCODER, Role.VAE)
 
@@ -63,6 +67,7 @@ def describe(path: Path, hints: Hints = NO_HINTS) -> ModelFile:
         except UserError as error:
             problems.append(str(error))
     parts = dict(found.parts)
+    problems += [gap for part in parts.values() for gap in _gaps(part)]
     if checkpoint is not None and path.is_dir():
         opened = checkpoint.parts
         parts = dict(
@@ -80,6 +85,22 @@ def describe(path: Path, hints: Hints = NO_HINTS) -> ModelFile:
         size=sum(header.size for header in headers.values()),
         problems=tuple(problems),
     )
+
+
+def _gaps(part: Part) -> Iterator[str]:
+    """Yield what single layers lack of what their neighbours have."""
+    stacks: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for name in part.bare_shapes:
+        stack, _, rest = name.partition(".")
+        number, _, leaf = rest.partition(".")
+        if stack in STACKS:
+            stacks[stack][number].add(leaf)
+    for stack, layers in stacks.items():
+        whole = set().union(*layers.values())
+        for number, names in layers.items():
+            if names < whole:
+                missing = ", ".join(sorted(whole - names)[:_EXAMPLES])
+                yield f"{stack}.{number} lacks {len(whole - names)} weights ({missing})."
 
 
 def _ordered(parts: Mapping[Role, Part]) -> list[Part]:

@@ -45,15 +45,31 @@ _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_.\-]{1,200}\.safetensors")
 _SHARD: Final = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})(\.[a-z]+)")
 
 
+def is_file(path: Path) -> bool:
+    """Say whether a file is there; one whose name or folder forbids the question is not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Say whether a folder is there, as `is_file`."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def is_diffusers(path: Path) -> bool:
     """Say whether a folder has the diffusers layout."""
-    return (path / PIPELINE_FILE).is_file() or (path / "transformer").is_dir()
+    return is_file(path / PIPELINE_FILE) or is_folder(path / SUBFOLDERS[Role.TRANSFORMER])
 
 
 def check_family(path: Path) -> None:
     """Raise `FileRejected` if a diffusers folder says that it is of another family."""
     for name, expected in ((PIPELINE_FILE, "ZImage"), (TRANSFORMER_FILE, TRANSFORMER_CLASS)):
-        if not (path / name).is_file():
+        if not is_file(path / name):
             continue
         found = read_object(path / name).get("_class_name", expected)
         if not isinstance(found, str) or not found.startswith(expected):
@@ -108,12 +124,17 @@ def loose_files(folder: Path) -> Iterator[list[Path]]:
 
 def loose_folders(folder: Path) -> list[Path]:
     """Return a folder, and those in it that other programs sort loose parts into."""
-    return [folder, *(folder / name for name in LOOSE_FOLDERS if (folder / name).is_dir())]
+    return [folder, *(folder / name for name in LOOSE_FOLDERS if is_folder(folder / name))]
+
+
+def folder_of(path: Path) -> Path:
+    """Return the folder that a model is, or that its file lies in."""
+    return path.absolute() if is_folder(path) else path.absolute().parent
 
 
 def folders_beside(path: Path) -> list[Path]:
     """Return where the other parts of the model at `path` may lie: in its folder and next to it."""
-    home = path.absolute() if path.is_dir() else path.absolute().parent
+    home = folder_of(path)
     around = (home, home.parent, home.parent.parent)
     inner = [folder for place in around for folder in loose_folders(place)[1:]]
     return [home, *inner]
@@ -122,7 +143,7 @@ def folders_beside(path: Path) -> list[Path]:
 def configs_of(file: Path) -> Iterator[Path]:
     """Yield the configurations that may belong to a weight file, the most telling first."""
     names = (f"{file.stem}_config.json", f"{file.stem}.json", "config.json")
-    yield from (path for name in names if (path := file.with_name(name)).is_file())
+    yield from (path for name in names if is_file(path := file.with_name(name)))
 
 
 def schedule_near(folder: Path) -> Path | None:
@@ -130,13 +151,13 @@ def schedule_near(folder: Path) -> Path | None:
     places = [folder / "scheduler_config.json", folder / SCHEDULER_FILE]
     if folder.absolute().name == SUBFOLDERS[Role.TRANSFORMER]:
         places.append(folder.absolute().parent / SCHEDULER_FILE)
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if is_file(place)), None)
 
 
 def tokenizers_near(folder: Path) -> Iterator[Path]:
     """Yield the tokenizers in a folder and next to it."""
     places = (folder, folder / "tokenizer", folder / "Qwen3", folder.parent / "tokenizer")
-    yield from (path for place in places if (path := place / "tokenizer.json").is_file())
+    yield from (path for place in places if is_file(path := place / "tokenizer.json"))
 
 
 def _indexed_files(index: Path) -> list[Path]:
@@ -148,7 +169,7 @@ def _indexed_files(index: Path) -> list[Path]:
         if not isinstance(name, str) or not _FILE_NAME.fullmatch(name):
             raise FileRejected(f"{label(index)} names the file {name!r:.80}.")
     files = [index.parent / name for name in sorted(set(table.values()))]
-    missing = [file.name for file in files if not file.is_file()]
+    missing = [file.name for file in files if not is_file(file)]
     if missing:
         raise NotFound(
             f"{label(index.parent)} lacks {len(missing)} of {len(files)} files: "

@@ -78,7 +78,7 @@ def declared(role: Role, part: Part) -> Declared:
 
 def _in_file(path: Path) -> Found:
     files = layout.shards(path)
-    absent = [file.name for file in files if not file.is_file()]
+    absent = [file.name for file in files if not layout.is_file(file)]
     if absent and len(files) > 1:
         raise NotFound(
             f"{label(path)} is one of {len(files)} files, but {', '.join(absent[:3])} "
@@ -96,12 +96,12 @@ def _in_diffusers(path: Path) -> Found:
     parts = {}
     for role, name in layout.SUBFOLDERS.items():
         folder = path / name
-        if folder.is_dir():
+        if layout.is_folder(folder):
             parts[role] = _in_subfolder(folder, role)
     tokenizer = path / layout.TOKENIZER_FILE
     return Found(
         parts=parts,
-        tokenizer=tokenizer if tokenizer.is_file() else None,
+        tokenizer=tokenizer if layout.is_file(tokenizer) else None,
         scheduler=layout.schedule_near(path),
     )
 

@@ -107,6 +107,14 @@ def test_an_omni_transformer_is_said_to_be_one(source, tmp_path):
     assert "edits with it are not built yet" in found.problems[0]
 
 
+def test_a_layer_that_lacks_weights_is_named(source, tmp_path):
+    def cut(weights: layouts.Weights) -> layouts.Weights:
+        return {n: w for n, w in weights.items() if n != "layers.1.attention.to_k.weight"}
+
+    found = describe(layouts.as_single_file("", cut)(source, tmp_path))
+    assert found.problems == ("layers.1 lacks 1 weights (attention.to_k.weight).",)
+
+
 def test_a_name_or_an_answer_tells_the_variant(source, tmp_path):
     path = layouts.LAYOUTS["original names"](source, tmp_path)
     assert describe(path).variant is None

@@ -224,6 +224,36 @@ def test_an_encoder_without_its_last_layer_and_norm_is_counted_right(source, exp
     assert same(load_text_encoder(open_model(model), torch.float32, CPU), expected[2])
 
 
+def test_a_name_as_long_as_a_disk_allows_is_opened(source, tmp_path):
+    path = layouts.LAYOUTS["original names"](source, tmp_path)
+    path = path.rename(tmp_path / ("x" * 251 + ".sft"))
+    assert open_model(path).path == path
+
+
+def test_a_path_that_no_disk_allows_is_said_not_to_be_there(tmp_path):
+    for name in ("x" * 5000, "a\0b"):
+        with pytest.raises(NotFound, match=r"cannot be read|does not exist"):
+            open_model(tmp_path / name)
+
+
+def test_a_file_is_opened_by_its_name_alone(source, tmp_path, monkeypatch):
+    path = layouts.as_file_of_a_folder(source, tmp_path)
+    monkeypatch.chdir(path.parent)
+    for place in (Path(path.name), Path()):
+        checkpoint = open_model(place)
+        assert checkpoint.parts.vae.headers[0].path.is_relative_to(tmp_path)
+        assert checkpoint.variant_known
+
+
+def test_a_file_that_changed_since_it_was_opened_is_refused(source, tmp_path):
+    path = layouts.as_all_in_one(source, tmp_path)
+    checkpoint = open_model(path)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    for load in LOADERS:
+        with pytest.raises(FileRejected, match="was changed"):
+            load(checkpoint, torch.float32, CPU)
+
+
 def test_autoencoders_of_early_diffusers_are_read(source, expected, tmp_path):
     renames = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     weights = layouts.weights_of(source, "vae")
