@@ -112,6 +112,7 @@ def test_a_range_that_the_server_does_not_know_starts_anew(hub, wanted, tmp_path
 def test_a_server_without_ranges_starts_anew(hub, wanted, tmp_path):
     hub.faults.extend([Fault(after=5000), Fault(plain=True)])
     assert get(hub, wanted, tmp_path).read_bytes() == DATA
+    assert hub.gets() == ["", "bytes=5000-"]
 
 
 def test_a_file_without_a_length_is_taken_to_its_end(hub, wanted, tmp_path):
@@ -120,20 +121,20 @@ def test_a_file_without_a_length_is_taken_to_its_end(hub, wanted, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "says"),
     [
-        Fault(body=DATA[:-1]),
-        Fault(body=DATA + b"x"),
-        Fault(body=DATA + noise(100_000), plain=True),
-        Fault(body=DATA[:1000], plain=True),
-        Fault(headers={"Content-Encoding": "gzip"}),
-        Fault(body=b""),
+        (Fault(body=DATA[:-1]), "offers 299999 bytes"),
+        (Fault(body=DATA + b"x"), "offers 300001 bytes"),
+        (Fault(body=DATA + noise(100_000), plain=True), "longer than it should be"),
+        (Fault(body=DATA[:1000], plain=True), "ended in the middle"),
+        (Fault(headers={"Content-Encoding": "gzip"}), "offers"),
+        (Fault(body=b""), "offers 0 bytes"),
     ],
     ids=["short", "long", "longer unsaid", "shorter unsaid", "compressed", "empty"],
 )
-def test_a_wrong_length_is_an_error_and_leaves_nothing_in_place(hub, wanted, tmp_path, fault):
+def test_a_wrong_length_is_an_error_and_leaves_nothing_in_place(hub, wanted, tmp_path, fault, says):
     hub.always = fault
-    with pytest.raises(NetworkError):
+    with pytest.raises(NetworkError, match=says):
         get(hub, wanted, tmp_path)
     assert not (tmp_path / NAME).exists()
     hub.always = None
@@ -144,6 +145,7 @@ def test_a_range_from_elsewhere_is_not_written(hub, wanted, tmp_path):
     wrong = {"Content-Range": f"bytes 0-{len(DATA) - 1}/{len(DATA)}"}
     hub.faults.extend([Fault(after=5000), Fault(headers=wrong)])
     assert get(hub, wanted, tmp_path).read_bytes() == DATA
+    assert hub.gets() == ["", "bytes=5000-", ""]
 
 
 def test_one_wrong_bit_is_found_every_time(hub, wanted, tmp_path):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from engine.errors import BadRequest
-from engine.hub import Downloads, DownloadStatus, verify
+from engine.hub import DownloadProgress, Downloads, DownloadStatus, verify
 from tests.engine.hub.server import QUICK, Fault, Hub, model, planned
 
 
@@ -136,3 +136,17 @@ def test_pausing_and_going_on_at_any_moment_ends_in_a_right_model(hub, downloads
         downloads.resume()
     becomes(downloads, DownloadStatus.DONE)
     assert verify(plan.folder) == ()
+
+
+def test_a_thread_that_was_stopped_speaks_no_more_for_the_download(
+    hub, downloads, tmp_path, monkeypatch
+):
+    def stubborn(plan, on_progress, cancelled, *, patience):
+        until(cancelled)
+        on_progress(DownloadProgress(file="x", done=1, total=2, bytes_per_second=0, seconds_left=0))
+
+    monkeypatch.setattr("engine.hub.service.download", stubborn)
+    downloads.start(planned(hub, model(hub), tmp_path))
+    downloads.pause()
+    assert downloads.state().status is DownloadStatus.PAUSED
+    assert downloads.state().progress is None
