@@ -163,6 +163,16 @@ def as_loose_parts(source: Path, folder: Path) -> Path:
     return model
 
 
+def as_loose_shards(source: Path, folder: Path) -> Path:
+    """Lay loose parts in one folder, the transformer in two files."""
+    model = as_loose_parts(source, folder)
+    weights = sorted(load_file(model / "one.safetensors").items())
+    for shard in range(2):
+        save_file(dict(weights[shard::2]), model / f"one-{shard + 1:05}-of-00002.safetensors")
+    (model / "one.safetensors").unlink()
+    return model
+
+
 def as_sorted_parts(source: Path, folder: Path) -> Path:
     """Lay the parts where ComfyUI keeps them."""
     for name in ("diffusion_models/z", "text_encoders", "vae", "clip", "tokenizer"):
@@ -203,5 +213,6 @@ LAYOUTS: dict[str, Callable[[Path, Path], Path]] = {
     "flat padding tokens": as_single_file("", with_flat_pad_tokens),
     "all in one": as_all_in_one,
     "loose parts": as_loose_parts,
+    "loose shards": as_loose_shards,
     "sorted parts": as_sorted_parts,
 }
