@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from engine.checkpoints.keys import Dialect
 from engine.checkpoints.unpack.door import Int8Rows
+from engine.checkpoints.unpack.rows import regular_hadamard
 from engine.errors import FileRejected
 from engine.quant.half import HalfLinear
 from engine.quant.linear import Int8Linear
@@ -33,6 +34,10 @@ class WeightSource(Protocol):
 
     def read_int8(self, name: str) -> Int8Rows | None:
         """Return the integers of a weight [N, K] that is stored as such."""
+        ...
+
+    def int8_group(self, name: str) -> int | None:
+        """Return how many columns of such a weight are turned together, 1 if none; else None."""
         ...
 
 
@@ -61,7 +66,7 @@ def fill(module: nn.Module, source: WeightSource, dialect: Dialect, target: Targ
         owner_name, _, leaf = name.rpartition(".")
         owner = module.get_submodule(owner_name)
         if isinstance(owner, Int8Linear) and leaf == "weight":
-            owner.fill(_int8_rows(owner, source, pieces[name], target))
+            _fill_int8(owner, source, pieces[name], target)
             continue
         is_half = isinstance(owner, HalfLinear) and leaf == "weight"
         dtype = torch.float16 if is_half else target.dtype
@@ -106,22 +111,29 @@ def _weights(module: nn.Module) -> Iterator[tuple[str, tuple[int, ...]]]:
             yield where + name, tuple(weight.shape)
 
 
-def _int8_rows(
+def _fill_int8(
     layer: Int8Linear, source: WeightSource, pieces: Sequence[str], target: Target
-) -> Rows:
-    """Read the row blocks of an int8 layer: integers as they are stored, other numbers rounded."""
+) -> None:
+    """Read the row blocks of an int8 layer: integers as they are stored, other numbers rounded.
+
+    Blocks whose columns are turned stay so where all blocks are, for the tokens must be as well.
+    """
     shape = (layer.out_features, layer.in_features)
     values = torch.empty(shape, dtype=torch.int8, device=target.device)
     scales = torch.empty(shape[0], device=target.device)
+    groups = {source.int8_group(piece) for piece in pieces}
+    group = (groups.pop() or 1) if len(groups) == 1 else 1
     blocks = zip(values.chunk(len(pieces)), scales.chunk(len(pieces)), pieces, strict=True)
     for some_values, some_scales, piece in blocks:
         target.on_tensor()
         # Rounded on the device, where that is fast.
-        rows = source.read_int8(piece) or quantise_rows(source.read(piece).to(target.device))
+        kept = source.read_int8(piece) if source.int8_group(piece) == group else None
+        rows = kept or quantise_rows(source.read(piece).to(target.device))
         some_values.copy_(rows.values)
         some_scales.copy_(rows.scales)
         check_finite(some_scales, piece)
-    return Rows(values, scales)
+    turn = regular_hadamard(group, target.device) if group > 1 else None
+    layer.fill(Rows(values, scales), turn)
 
 
 def check_finite(weight: Tensor, name: str) -> None:

@@ -136,12 +136,14 @@ def _item(part: Part, source: str, names: tuple[str, ...], *, rounded: bool, int
     if not int8:
         return Item(source, names, stored.shape, BF16, int8=False)
     own = stored.kind.upper() if stored.packing == PLAIN else BF16
-    if stored.keeps_int8:
+    # The format has no word for turned columns.
+    keeps = stored.keeps_int8 and "group" not in stored.options
+    if keeps:
         tables = (header.tensors for header in part.headers)
         own = next(
             t[stored.tensors["scales"]].dtype for t in tables if stored.tensors["scales"] in t
         )
-    becomes_int8 = rounded or stored.keeps_int8
+    becomes_int8 = rounded or keeps
     if own == "F64" or (becomes_int8 and own != BF16):
         own = "F32"
     return Item(source, names, stored.shape, own, becomes_int8)
@@ -163,7 +165,10 @@ def _tensors(
 
 def _int8_tensors(item: Item, source: WeightFiles) -> Iterator[tuple[str, Tensor]]:
     dtype = TORCH_TYPES[item.dtype]
-    rows = source.read_int8(item.source) or quantise_rows(source.read(item.source).to(dtype))
+    kept = source.read_int8(item.source)
+    if kept is not None and kept.group > 1:
+        kept = None
+    rows = kept or quantise_rows(source.read(item.source).to(dtype))
     check_finite(rows.scales, item.source)
     count = len(item.names)
     blocks = zip(item.names, rows.values.chunk(count), rows.scales.chunk(count), strict=True)

@@ -41,6 +41,14 @@ class WeightFiles:
         stored = self.weights[name]
         return int8_rows(self._raw(stored, device), stored) if stored.keeps_int8 else None
 
+    def int8_group(self, name: str) -> int | None:
+        """Return how many columns of an int8 weight are turned together, 1 if none.
+
+        None for a weight that holds no integers by row.
+        """
+        stored = self.weights[name]
+        return stored.options.get("group", 1) if stored.keeps_int8 else None
+
     def _raw(self, stored: Stored, device: torch.device) -> Raw:
         return {role: self._tensors.read(name).to(device) for role, name in stored.tensors.items()}
 

@@ -22,7 +22,7 @@ from engine.demo.scorer import Score, score
 from engine.images.open import open_picture
 from engine.jobs.order import Hooks, Order, Output
 from engine.memory.studio import Studio
-from engine.request import Request
+from engine.request import Precision, Request
 from engine.run import execute
 
 PROMPT_SEED = 2026
@@ -43,14 +43,13 @@ class Adherence:
         return ", ".join(f"{name} {100 * getattr(self, name):.0f} %" for name in names)
 
 
-def evaluate(model: str, count: int) -> Adherence:
+def evaluate(model: str, count: int, precision: Precision = Precision.AUTO) -> Adherence:
     """Paint `count` unseen prompts with a model, by name or path, at its defaults."""
     studio = Studio()
+    asked = Request(prompt="", model=model, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         scores = [
-            _judged(
-                prompt, Request(prompt=prompt.text, model=model, seed=seed), studio, Path(folder)
-            )
+            _judged(prompt, asked.with_values(prompt=prompt.text, seed=seed), studio, Path(folder))
             for seed, prompt in enumerate(evaluation_prompts(count, PROMPT_SEED))
         ]
     return Adherence(
@@ -79,8 +78,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m engine.demo.evaluate", description=__doc__)
     parser.add_argument("model", help="demo-base, demo-turbo, or a model folder")
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--precision", choices=list(Precision), default=Precision.AUTO.value)
     given = parser.parse_args()
-    sys.stdout.write(f"{given.model}: {evaluate(given.model, given.count)}\n")
+    adherence = evaluate(given.model, given.count, Precision(given.precision))
+    sys.stdout.write(f"{given.model}, {given.precision}: {adherence}\n")
 
 
 if __name__ == "__main__":

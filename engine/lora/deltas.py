@@ -29,6 +29,7 @@ from engine.lora.branch import (
 )
 from engine.lora.file import Change, LoraFile
 from engine.lora.forms import Form, by_column, matrix
+from engine.quant.linear import Int8Linear
 
 Raw = Mapping[str, Tensor]
 """Tensors of one change by role, float32 on the model's device."""
@@ -123,9 +124,9 @@ def _factors(raw: Raw, name: str, core: str) -> Tensor:
 
 def base_weight(layer: nn.Module, rows: slice) -> Tensor:
     """Return rows of a layer's weight, float32 [n, K]; int8 rows times their scales."""
-    weight = cast(Tensor, layer.weight)[rows].float()
-    scales = getattr(layer, "scales", None)
-    return weight if scales is None else weight * scales[rows].float().reshape(-1, 1)
+    if isinstance(layer, Int8Linear):
+        return layer.dequantised(rows)
+    return cast(Tensor, layer.weight)[rows].float()
 
 
 @dataclass(frozen=True, slots=True)

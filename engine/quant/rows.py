@@ -11,6 +11,8 @@ from torch import Tensor
 LARGEST: Final = 127
 """Largest number of the symmetric int8 range."""
 
+_ROWS_AT_ONCE: Final = 512
+
 _SMALLEST: Final = 1e-30
 """Nothing is divided by less, so that a token of zeros stays one."""
 
@@ -29,11 +31,17 @@ def quantise_rows(weight: Tensor) -> Rows:
     (float16 has no room for small scales); the scales keep the type. A row of zeros has the scale
     0. NaN or infinity anywhere in a row makes its scale so.
     """
-    own = weight if weight.dtype is torch.bfloat16 else weight.float()
-    scales = own.abs().amax(dim=1, keepdim=True) / LARGEST
-    divisors = torch.where(scales == 0, torch.ones_like(scales), scales)
-    values = (own / divisors).round_().clamp_(-LARGEST - 1, LARGEST).to(torch.int8)
-    return Rows(values, scales.flatten())
+    values = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
+    dtype = torch.bfloat16 if weight.dtype is torch.bfloat16 else torch.float32
+    scales = torch.empty(len(weight), dtype=dtype, device=weight.device)
+    # Some rows at a time: what is computed on the way stays small.
+    blocks = (part.split(_ROWS_AT_ONCE) for part in (weight, values, scales))
+    for block, some_values, some_scales in zip(*blocks, strict=True):
+        own = block.to(dtype)
+        torch.div(own.abs().amax(dim=1), LARGEST, out=some_scales)
+        divisors = some_scales.masked_fill(some_scales == 0, 1.0).unsqueeze(1)
+        some_values.copy_((own / divisors).round_().clamp_(-LARGEST - 1, LARGEST))
+    return Rows(values, scales)
 
 
 def quantise_tokens(x: Tensor) -> tuple[Tensor, Tensor]:

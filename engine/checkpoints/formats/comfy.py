@@ -197,4 +197,4 @@ def _rotated(layer: Layer) -> Stored:
         raise layer.rejected(
             f"is {form!r:.40} with convrot in groups of {group} of {stored.shape[1]} columns"
         )
-    return replace(stored, packing="rotated", options={"group": group}, keeps_int8=False)
+    return replace(stored, packing="rotated", options={"group": group})

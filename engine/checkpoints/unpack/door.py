@@ -19,10 +19,15 @@ Packing = Callable[[Raw, Stored], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Int8Rows:
-    """An int8 matrix: `values` int8 [N, K] times `scales` float32 [N], one a row."""
+    """An int8 matrix: `values` int8 [N, K] times `scales` float32 [N], one a row.
+
+    group: where more than 1, every group of so many columns was turned by the regular Hadamard
+    matrix before it was rounded.
+    """
 
     values: Tensor
     scales: Tensor
+    group: int = 1
 
 
 def plain(raw: Raw, _stored: Stored) -> Tensor:

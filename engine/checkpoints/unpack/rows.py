@@ -47,4 +47,5 @@ def int8_rows(raw: Raw, stored: Stored) -> Int8Rows:
     """
     values = raw["values"]
     scales = finite(raw["scales"].float().reshape(-1), stored)
-    return Int8Rows(values, scales.expand(values.shape[0]).contiguous())
+    scales = scales.expand(values.shape[0]).contiguous()
+    return Int8Rows(values, scales, stored.options.get("group", 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 from engine.checkpoints.load import load_text_encoder, load_transformer
 from engine.checkpoints.open import open_model
+from engine.checkpoints.unpack.rows import regular_hadamard
 from engine.errors import FileRejected
 from engine.quant.linear import Int8Linear
 from engine.quant.products import WEIGHT_ONLY
@@ -19,6 +21,7 @@ from engine.quant.recipe import Form
 from engine.quant.rows import quantise_rows
 
 CPU = torch.device("cpu")
+OPTIONS = {"format": "int8_tensorwise", "convrot": True, "convrot_groupsize": 64}
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 
 
@@ -32,9 +35,11 @@ def folder(reference_folder, tmp_path) -> Path:
     return tmp_path
 
 
-def rewrite(path: Path, weights: dict[str, torch.Tensor]) -> None:
+def rewrite(
+    path: Path, weights: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
+) -> None:
     path.unlink()
-    save_file({name: weight.contiguous() for name, weight in weights.items()}, path)
+    save_file({name: weight.contiguous() for name, weight in weights.items()}, path, metadata)
 
 
 def int8_layers(network: nn.Module) -> dict[str, Int8Linear]:
@@ -117,3 +122,46 @@ def test_a_weight_too_large_for_float16_is_refused(folder):
     rewrite(folder / WEIGHTS, stored)
     with pytest.raises(FileRejected, match="too large for float16"):
         load_transformer(open_model(folder), torch.float16, CPU)
+
+
+@torch.inference_mode()
+def test_integers_with_turned_columns_are_kept_and_their_tokens_turned(folder):
+    stored = load_file(folder / WEIGHTS)
+    changed, metadata = {}, {}
+    turn = regular_hadamard(64, CPU)
+    for name, weight in stored.items():
+        module = name.removesuffix(".weight")
+        if "layers." in name and ".feed_forward.w" in name and weight.shape[1] == 64:
+            rows = quantise_rows(weight @ turn)
+            changed |= {name: rows.values, f"{module}.weight_scale": rows.scales}
+            metadata[module] = OPTIONS
+        else:
+            changed[name] = weight
+    layers = {"format_version": "1.0", "layers": metadata}
+    rewrite(folder / WEIGHTS, changed, {"_quantization_metadata": json.dumps(layers)})
+    checkpoint = open_model(folder)
+    loaded = load_transformer(checkpoint, torch.float32, CPU, form=Form.INT8)
+    exact = load_transformer(checkpoint, torch.float32, CPU)
+    w13, plain = loaded.layers[0].feed_forward.w13, exact.layers[0].feed_forward.w13
+    assert torch.equal(w13.weight[:170], changed["layers.0.feed_forward.w1.weight"])
+    torch.testing.assert_close(w13.dequantised(slice(170, 200)), plain.weight[170:200])
+    x = torch.randn(5, 64, generator=torch.Generator().manual_seed(0))
+    assert (w13(x) - plain(x)).norm() / plain(x).norm() < 0.02
+    assert loaded.layers[0].attention.qkv.turn is None
+
+
+def test_row_blocks_that_are_not_all_turned_are_rounded_anew(folder):
+    stored = load_file(folder / WEIGHTS)
+    name = "layers.0.feed_forward.w1"
+    rows = quantise_rows(stored[f"{name}.weight"] @ regular_hadamard(64, CPU))
+    changed = {**stored, f"{name}.weight": rows.values, f"{name}.weight_scale": rows.scales}
+    layers = {"format_version": "1.0", "layers": {name: OPTIONS}}
+    rewrite(folder / WEIGHTS, changed, {"_quantization_metadata": json.dumps(layers)})
+    w13 = (
+        load_transformer(open_model(folder), torch.float32, CPU, form=Form.INT8)
+        .layers[0]
+        .feed_forward.w13
+    )
+    assert w13.turn is None
+    right = torch.cat([stored[f"layers.0.feed_forward.w{n}.weight"] for n in (1, 3)])
+    assert (w13.dequantised(slice(None)) - right).norm() / right.norm() < 0.02

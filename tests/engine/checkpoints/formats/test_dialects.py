@@ -64,9 +64,10 @@ def test_the_kind_and_the_whole_integers_are_told_before_anything_is_read(tmp_pa
         stored = source.weights["a.weight"]
         rows = source.read_int8("a.weight")
     assert stored.kind == KINDS.get(name, KINDS[name.split()[0]])
-    assert stored.keeps_int8 == name.startswith("int8")
+    assert stored.keeps_int8 == name.startswith(("int8", "convrot"))
     assert (rows is not None) == stored.keeps_int8
     if rows is not None:
         assert np.array_equal(rows.values.numpy(), written.tensors["a.weight"].numbers)
         scales = np.broadcast_to(written.tensors["a.weight_scale"].numbers.reshape(-1), 64)
         assert np.array_equal(rows.scales.numpy(), scales)
+        assert rows.group == (int(name.split()[1]) if name.startswith("convrot") else 1)
