@@ -65,6 +65,8 @@ def _why_device(device: str, found: Hardware) -> str:
 def _why_precision(precision: Precision, device: str) -> str:
     if precision is Precision.BF16:
         return f"the card's compute capability is {MIN_BF16_CAPABILITY} or more"
+    if precision is Precision.FP16:
+        return "the card computes float16, and no bfloat16"
     return "right everywhere" if device == Device.CPU else "this device has no fast bfloat16"
 
 

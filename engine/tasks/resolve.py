@@ -14,6 +14,9 @@ from engine.variants import Variant
 MIN_BF16_CAPABILITY = 8
 """Major compute capability from which an NVIDIA card computes in bfloat16 (Ampere)."""
 
+MIN_FP16_CAPABILITY = 7
+"""The same for float16 (Volta, Turing); older cards compute float32 faster."""
+
 BATCH_PIXELS = 2048 * 2048
 """Pixels that are denoised together at most; more pictures go one batch after another."""
 
@@ -56,8 +59,10 @@ def choose_precision(
     if not device.startswith("cuda"):
         return Precision.FP32
     card = int(device.partition(":")[2] or 0)
-    fits = hardware.cuda[card][0] >= MIN_BF16_CAPABILITY
-    return Precision.BF16 if fits else Precision.FP32
+    generation = hardware.cuda[card][0]
+    if generation >= MIN_BF16_CAPABILITY:
+        return Precision.BF16
+    return Precision.FP16 if generation >= MIN_FP16_CAPABILITY else Precision.FP32
 
 
 def complete(request: Request, checkpoint: Checkpoint, drawn_seed: int) -> Request:

@@ -138,7 +138,7 @@ def test_without_a_log_folder_a_bug_still_is_one_line(run, capsys, monkeypatch):
     # Without a handler logging has one of last resort, which writes to stderr.
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     monkeypatch.setattr(log, "make_folder", closed)
-    monkeypatch.setattr("engine.cli.models.list_models", broken)
+    monkeypatch.setattr("engine.cli.models.installed", broken)
     with pytest.raises(SystemExit):
         run("models", "list")
     (line,) = capsys.readouterr().err.splitlines()
@@ -234,9 +234,9 @@ def test_a_model_is_described(run, tiny_model):
 def test_info_says_what_an_adapter_is(run, tmp_path):
     write_lora(tmp_path / "ink.safetensors")
     code, out, _ = run("models", "info", "ink.safetensors")
-    assert (code, "LoRA of 0 of 1 modules" in out[0], "rank 4" in out[1]) == (0, True, True)
+    assert (code, "LoRA of 1 of 1 modules" in out[0], "rank 4" in out[1]) == (0, True, True)
     code, out, _ = run("models", "info", "ink.safetensors", "--json")
-    assert json.loads(out[0])["verdict"] == "not"
+    assert json.loads(out[0])["verdict"] == "fits"
 
 
 def test_a_picture_is_painted_with_an_adapter(run, tiny_model, tmp_path):

@@ -20,6 +20,7 @@ from engine.variants import by_name
 NOTHING = Hardware()
 AMPERE = Hardware(cuda=((8, 6),))
 TWO_CARDS = Hardware(cuda=((7, 5), (9, 0)))
+PASCAL = Hardware(cuda=((6, 1),))
 MAC = Hardware(mps=True)
 
 
@@ -54,7 +55,8 @@ def test_a_device_that_is_not_there_is_refused_by_name(wanted, hardware):
         ("auto", "cpu", NOTHING, "fp32"),
         ("auto", "mps", MAC, "fp32"),
         ("auto", "cuda", AMPERE, "bf16"),
-        ("auto", "cuda", TWO_CARDS, "fp32"),
+        ("auto", "cuda", TWO_CARDS, "fp16"),
+        ("auto", "cuda", PASCAL, "fp32"),
         ("auto", "cuda:1", TWO_CARDS, "bf16"),
         ("fp32", "cuda", AMPERE, "fp32"),
         ("bf16", "cpu", NOTHING, "bf16"),
