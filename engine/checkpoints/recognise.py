@@ -88,24 +88,21 @@ OURS: Final = (
         ),
         (
             "pre_feedforward_layernorm.", "post_feedforward_layernorm.", "linear_attn.",
-            ".mlp.experts.", "q_proj.bias", "visual.", "vision_", "cross_attn.", "blocks.",
+            ".mlp.experts.", "visual.", "vision_",
         ),
     ),
     Kind(
         "a Qwen3 text encoder",
         Role.TEXT_ENCODER,
         ("token_embd.", ".attn_q_norm.", ".ffn_norm.", ".ffn_gate."),
-        (
-            ".post_attention_norm.", ".post_ffw_norm.", ".ffn_gate_exps.", ".ffn_gate_inp.",
-            ".ssm_", ".attn_q.bias", ".attn_sinks.",
-        ),
+        (".post_attention_norm.", ".post_ffw_norm."),
     ),
     *(
         Kind(
             "an autoencoder of the FLUX type",
             Role.VAE,
             ("encoder.conv_in.weight", "decoder.conv_out.weight", *pieces),
-            ("quant_conv.", "quantize.", "temporal_", ".time_mixer.", "unet."),
+            ("quant_conv.", "bn.running_mean"),
         )
         for pieces in (
             ("encoder.mid_block.attentions.0.group_norm.", "decoder.up_blocks.3.resnets.0.conv1."),

@@ -11,6 +11,7 @@ from engine.checkpoints.header import read_header
 from engine.checkpoints.info import describe
 from engine.checkpoints.recognise import Role, recognise
 from engine.errors import FileRejected
+from tests.engine.checkpoints import true_size
 from tests.engine.checkpoints.forge import whole_file
 
 STRANGERS = {
@@ -194,6 +195,39 @@ def test_the_strangers_are_many_and_all_different():
 def test_half_a_transformer_is_not_taken_for_one(reference_folder):
     (file,) = (reference_folder / "transformer").glob("*.safetensors")
     names = list(read_header(file).tensors)
-    for piece in ("noise_refiner.", "context_refiner.", "cap_pad_token", "cap_embedder."):
+    pieces = ("noise_refiner.", "context_refiner.", "cap_pad_token", "cap_embedder.", "adaLN_")
+    for piece in pieces:
         left = [name for name in names if piece not in name]
         assert recognise(left).role is Role.STRANGER
+
+
+@pytest.mark.parametrize("more", ["quant_conv.weight", "post_quant_conv.weight", "bn.running_mean"])
+@pytest.mark.parametrize("naming", [true_size.behind, lambda _, s: true_size.original_vae(s)])
+def test_an_autoencoder_with_one_layer_more_is_another_one(naming, more):
+    names = [*naming("", true_size.vae())]
+    assert recognise(names).role is Role.VAE
+    assert recognise([*names, more]).role is Role.STRANGER
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "model.layers.0.pre_feedforward_layernorm.weight",
+        "model.layers.0.post_feedforward_layernorm.weight",
+        "model.layers.1.linear_attn.in_proj_qkv.weight",
+        "model.layers.1.mlp.experts.0.gate_proj.weight",
+        "model.visual.blocks.0.attn.qkv.weight",
+        "vision_model.encoder.layers.0.layer_norm1.weight",
+    ],
+)
+def test_a_qwen3_with_one_layer_more_is_another_model(more):
+    names = [*true_size.text_encoder()]
+    assert recognise(names).role is Role.TEXT_ENCODER
+    assert recognise([*names, more]).role is Role.STRANGER
+
+
+@pytest.mark.parametrize("more", ["blk.0.post_attention_norm.weight", "blk.0.post_ffw_norm.weight"])
+def test_a_qwen3_of_llama_with_one_layer_more_is_another_model(more):
+    names = [*true_size.llama(true_size.text_encoder())]
+    assert recognise(names).role is Role.TEXT_ENCODER
+    assert recognise([*names, more]).role is Role.STRANGER
