@@ -9,7 +9,7 @@ import gradio as gr
 
 from ui import strings
 from ui.api import build_api
-from ui.components import header
+from ui.components import header, models
 from ui.context import PageContext
 from ui.handlers import on, plain_errors
 from ui.markup import Markup
@@ -49,8 +49,13 @@ def _build_tabs(page: PageContext, demo: gr.Blocks, status: gr.HTML) -> None:
 def _build_header(page: PageContext, demo: gr.Blocks) -> gr.HTML:
     @plain_errors()
     def show_status() -> Markup:
-        theme = str(page.engine.settings.theme)
-        return header.status_markup(page.engine.status(), theme, page.shelf.stamp())
+        done = models.percent(page.engine.downloads.state()) if page.owner else None
+        return header.status_markup(
+            page.engine.status(),
+            theme=str(page.engine.settings.theme),
+            shelf=page.shelf.stamp(),
+            news=strings.downloading(done) if done is not None else "",
+        )
 
     def heed_tick() -> Markup:
         # By its first tick the page stands, and the worker may take the processor.

@@ -78,9 +78,10 @@ def not_here(title: str) -> str:
 
 def file_size(size: int) -> str:
     """Write a size in bytes as people read it."""
-    if size >= 10**9:
-        return f"{size / 10**9:.1f} GB"
-    return f"{max(size / 10**6, 0.1):.0f} MB" if size >= 10**7 else f"{size / 10**6:.1f} MB"
+    for unit, least in (("GB", 10**9), ("MB", 10**6)):
+        if size >= least:
+            return f"{size / least:.{1 if size < 10 * least or unit == 'GB' else 0}f} {unit}"
+    return f"{max(1, round(size / 1000))} kB"
 
 
 def needs(wanted: int, there: int) -> str:
@@ -259,6 +260,8 @@ PRECISION: Final = "Precision"
 PRECISION_INFO: Final = "auto suits the device; fp32 is exact and slow."
 VRAM: Final = "Graphics memory limit (GB)"
 VRAM_INFO: Final = "Empty: all that is free."
+LORA_FOLDER: Final = "LoRA folder"
+LORA_FOLDER_INFO: Final = "Its sub-folders count too."
 OUTPUT_FOLDER: Final = "Output folder"
 OUTPUT_FOLDER_INFO: Final = "Where pictures are saved."
 THEME: Final = "Theme"
@@ -268,6 +271,93 @@ SAVED: Final = "Saved. Pictures that are being painted keep the old settings."
 UNKNOWN_CHOICE: Final = "A setting has a value that is not on offer."
 UNKNOWN_CHOICE_ACTION: Final = "Load the page again."
 FULL_PATH: Final = "Give the full path, from the root or the drive on."
+
+# Models in the settings
+MODELS: Final = "Models"
+AVAILABILITY: Final = {
+    "here": "on this computer",
+    "fetch": "can be fetched",
+    "nowhere": "not available",
+    "damaged": "damaged",
+}
+ADD: Final = "Add"
+ADD_MODEL: Final = "Add a model of your own"
+ADD_MODEL_INFO: Final = "The path of a Z-Image file or folder; it stays where it is."
+REMOVE_MODEL: Final = "Remove from list"
+NO_PATH: Final = "The path is empty."
+PLAN: Final = "Plan download"
+FETCH: Final = "Download"
+NEVER_MIND: Final = "Never mind"
+SEARCHING: Final = "Looking for files that are on this computer already…"
+PLAN_TO: Final = "Goes to"
+PLAN_FETCH: Final = "To fetch"
+PLAN_REUSED: Final = "Already here"
+PLAN_LICENCE: Final = "Licence"
+PLAN_FILES: Final = "All files"
+PLAN_STEPS: Final = {"here": "here", "link": "linked", "copy": "copied", "fetch": "fetched"}
+PAUSE: Final = "Pause"
+RESUME: Final = "Resume"
+TRY_AGAIN: Final = "Try again"
+STOP_DOWNLOAD: Final = "Stop and delete"
+DOWNLOADS: Final = {
+    "running": "Downloading {title}",
+    "paused": "Paused: {title}",
+    "done": "{title} is here. Pick it on the Generate tab.",
+    "failed": "{title} could not be fetched",
+    "cancelled": "Stopped. Nothing half is left of {title}.",
+}
+
+
+def remove_model(title: str) -> str:
+    """Name the button that takes a model off the list."""
+    return f"Remove {title} from the list"
+
+
+def precision_of(title: str) -> str:
+    """Name the choice of precisions of a model."""
+    return f"Precision of {title}"
+
+
+def plan_for(title: str) -> str:
+    """Name the button that plans a download."""
+    return f"Plan the download of {title}"
+
+
+def planned(title: str, precision: str, size: int, count: int) -> str:
+    """Head the plan of a download."""
+    return f"{title} in {precision}: {file_size(size)} in {count} files"
+
+
+def free(size: int) -> str:
+    """Say how much room a disk has."""
+    return f"{file_size(size)} free"
+
+
+def fetched_from(size: int, endpoint: str) -> str:
+    """Say how much is fetched, and from where."""
+    return f"{file_size(size)} from {endpoint}" if size else "nothing"
+
+
+def planned_file(step: str, name: str, size: int, original: object) -> str:
+    """Say what happens to a file."""
+    came = f" from {original}" if original else ""
+    return f"{name} · {file_size(size)} · {PLAN_STEPS[step]}{came}"
+
+
+def bytes_done(done: int, total: int) -> str:
+    """Say how much of a download is done."""
+    return f"{done / 10**9:.2f} of {total / 10**9:.2f} GB"
+
+
+def speed(bytes_per_second: float) -> str:
+    """Name the speed of a download."""
+    return f"{bytes_per_second / 10**6:.1f} MB/s"
+
+
+def downloading(percent: int) -> str:
+    """Mention a download in the status line."""
+    return f"downloading {percent} %"
+
 
 # Errors of the page itself
 BUG: Final = "Something unexpected happened."

@@ -22,6 +22,7 @@ from engine.storage import atomic_write
 from engine.variants import VARIANTS, by_name
 
 HERE = ("demo-turbo", "demo-base", "turbo", "base", "twinflow-turbo")
+"""The rest of those that have public weights can be fetched."""
 
 
 class Shelves:
@@ -95,7 +96,9 @@ class FakeCatalogue(Catalogue):
 def model(title: str, *, name: str = "", **values: object) -> ModelEntry:
     """Make up a model; one that bears no variant's name is taken for Turbo."""
     variant = next((v for v in VARIANTS if v.name == name), by_name("turbo"))
-    told = {"availability": Availability.HERE, "precision": "f16", **values}
+    told = {"availability": Availability.HERE, **values}
+    if told["availability"] is Availability.HERE:
+        told.setdefault("precision", "f16")
     return ModelEntry(name=name or title, title=title, variant=variant, **told)
 
 

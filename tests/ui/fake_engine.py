@@ -14,9 +14,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from engine import (
     CancelledError,
+    DownloadPlan,
     Engine,
     NumericalError,
     Picture,
+    Precision,
     Request,
     Result,
     Settings,
@@ -29,6 +31,7 @@ from engine.service.links import ThreadLink
 from engine.variants import VARIANTS
 from engine.worker import Painter
 from tests.ui.fake_catalogue import FakeCatalogue, Shelves
+from tests.ui.fake_downloads import FakeDownloads, make_plan
 
 
 class FakeEngine(Engine):
@@ -43,7 +46,9 @@ class FakeEngine(Engine):
         settings = Settings(
             output_folder=folder / "outputs", data_dir=folder / "data", lora_folder=folder / "loras"
         )
+        self.free = 120 * 10**9
         super().__init__(settings, hire=lambda: ThreadLink(self._make_painter))
+        self._downloads = FakeDownloads()
 
     def models(self) -> tuple[Variant, ...]:
         """Return every model, each with a folder."""
@@ -54,6 +59,10 @@ class FakeEngine(Engine):
     def catalogue(self) -> FakeCatalogue:
         """Return what there is to paint with."""
         return FakeCatalogue(self.settings, self.shelves)
+
+    def plan_download(self, name: str, precision: Precision = Precision.AUTO) -> DownloadPlan:
+        """Plan to fetch a model; nothing is looked for."""
+        return make_plan(name, precision, self.settings.data_dir / "models" / name, self.free)
 
     def _make_painter(self) -> Painter:
         state = WorkerState(

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import gradio as gr
 import pytest
 
 from engine import Availability, Precision, Request
 from tests.ui.fake_catalogue import model, put_lora
-from tests.ui.test_handlers import built, event, handlers_of, named
+from tests.ui.test_handlers import (
+    VISIT,
+    built,
+    event,
+    fields,
+    handlers_of,
+    named,
+    run,
+    told_by,
+)
+from ui import strings
 from ui.chosen import Chosen, read_chosen, write_chosen
 from ui.components import picker
 from ui.context import PageContext
 from ui.tabs.form_handlers import FormHandlers
+from ui.tabs.job_handlers import JobHandlers
 from ui.tabs.lora_handlers import LoraHandlers
 
 GIB = 2**30
@@ -240,6 +253,12 @@ def test_a_recipe_brings_its_adapters_back_and_names_the_lost_ones(demo, form, a
     assert told["lora-partial"]["value"] is False
 
 
+def test_a_size_is_written_as_people_read_it():
+    sizes = {812: "1 kB", 2_400: "2 kB", 2_400_000: "2.4 MB", 81_000_000: "81 MB"}
+    sizes |= {10**9: "1.0 GB", 20_700_000_000: "20.7 GB"}
+    assert {size: strings.file_size(size) for size in sizes} == sizes
+
+
 def test_visitors_use_listed_adapters_only(engine, adapters, tmp_path):
     put_lora(tmp_path, "private")
     guest = built(PageContext(engine=engine, owner=False))
@@ -250,3 +269,52 @@ def test_visitors_use_listed_adapters_only(engine, adapters, tmp_path):
             handlers.add(name, "", "turbo")
         listed = shown(guest, handlers.shown((Chosen(name=name),), "turbo"))
         assert "only on the computer itself" in listed
+        with pytest.raises(gr.Error, match="only on the computer itself"):
+            run(handlers_of(guest, JobHandlers), engine, loras=write_chosen([Chosen(name=name)]))
+
+
+def test_an_adapter_that_does_not_fit_stops_a_job_before_it_starts(demo, engine, adapters):
+    jobs = handlers_of(demo, JobHandlers)
+    with pytest.raises(gr.Error, match="not for Z-Image"):
+        run(jobs, engine, loras=chosen("stranger"))
+    with pytest.raises(gr.Error, match="does not fit this model"):
+        run(jobs, engine, loras=chosen("half"))
+    with pytest.raises(gr.Error, match="not for Z-Image"):
+        run(jobs, engine, loras=chosen("stranger"), lora_partial=True)
+    assert list(engine.settings.output_folder.glob("*")) == []
+    assert run(jobs, engine, loras=chosen("half"), lora_partial=True)
+    off = write_chosen([Chosen(name="stranger.safetensors", on=False), Chosen(name="x", weight=0)])
+    assert run(jobs, engine, loras=off.replace('"x"', '"ink.safetensors"'))
+
+
+def compared(jobs: JobHandlers, engine, **changes) -> list:
+    handler = jobs.compare(("b", "t"), (), VISIT, **fields(engine, **changes))
+    return asyncio.run(told_by(handler))
+
+
+def test_a_comparison_paints_one_seed_without_and_with_the_adapter(demo, engine, adapters):
+    jobs = handlers_of(demo, JobHandlers)
+    told = compared(jobs, engine, loras=chosen("ink"), count=4)
+    (shown,) = [updates[jobs._parts.shown] for updates in told if jobs._parts.shown in updates][-1:]
+    assert [picture.request["loras"] for picture in shown] == [
+        [{"name": "ink.safetensors", "weight": 1.0}],
+        [],
+    ]
+    assert shown[0].request["seed"] == shown[1].request["seed"]
+    pair = named(demo, told[-1])["results"]
+    assert pair.index("Without LoRA") < pair.index("With ink 1")
+
+
+def test_a_comparison_needs_an_adapter_that_is_on(demo, engine, adapters):
+    jobs = handlers_of(demo, JobHandlers)
+    for none in ("", write_chosen([Chosen(name="ink.safetensors", on=False)])):
+        with pytest.raises(gr.Error, match="No LoRA is switched on"):
+            compared(jobs, engine, loras=none)
+
+
+def test_a_comparison_that_fails_midway_paints_nothing_more(demo, engine, adapters):
+    jobs = handlers_of(demo, JobHandlers)
+    told = compared(jobs, engine, loras=chosen("ink"), prompt="NaN")
+    assert "numbers that are no picture" in named(demo, told[-1])["stage"]
+    assert engine.status().queue == 0
+    assert list(engine.settings.output_folder.glob("*.png")) == []

@@ -33,8 +33,10 @@ def title_markup() -> Markup:
     return tag("h1", strings.PRODUCT, class_="product")
 
 
-def status_markup(status: Status, theme: str = "", shelf: str = "", *, live: bool = True) -> Markup:
-    """Return the status line: device, memory, state, and how many jobs wait.
+def status_markup(
+    status: Status, *, theme: str = "", shelf: str = "", news: str = "", live: bool = True
+) -> Markup:
+    """Return the status line: device, memory, state, how many jobs wait, and other news.
 
     theme: chosen in the settings. shelf: stamp of what is on offer. live: the page answers by now;
     tests look for this mark.
@@ -43,6 +45,7 @@ def status_markup(status: Status, theme: str = "", shelf: str = "", *, live: boo
     facts = [status.device, status.memory, state]
     if status.queue:
         facts.append(strings.waiting(status.queue))
+    facts.append(news)
     parts = [tag("span", fact) for fact in facts if fact]
     dot = tag("i", class_="dot", aria_hidden="true")
     return tag(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -12,6 +13,7 @@ from ui import strings
 from ui.context import PageContext
 from ui.handlers import on, plain_errors
 from ui.markup import Markup, tag
+from ui.tabs.models import build_models
 
 THEME_SCRIPT = "(theme) => window.atelierTheme(theme)"
 
@@ -25,26 +27,15 @@ def build_settings(page: PageContext, tab: gr.Tab) -> None:
         with gr.Column(elem_classes="card"):
             device, precision, vram = _build_machine(now)
         with gr.Column(elem_classes="card"):
-            folder = gr.Textbox(
-                label=strings.OUTPUT_FOLDER,
-                info=strings.OUTPUT_FOLDER_INFO,
-                value=str(now.output_folder),
-                max_lines=1,
-                elem_id="output-folder",
-            )
-            theme = gr.Radio(
-                label=strings.THEME,
-                choices=list(strings.THEMES),
-                value=str(now.theme),
-                elem_id="theme",
-            )
+            folder, loras, theme = _build_places(now)
         save = gr.Button(strings.SAVE, variant="primary", elem_id="save-settings")
         said = gr.HTML("", elem_id="settings-note", apply_default_css=False)
-    handlers = SettingsHandlers(page)
-    fields = [device, precision, vram, folder, theme]
-    saved = on(save.click, handlers.save, fields, [said])
-    saved.success(None, [theme], None, js=THEME_SCRIPT)
-    on(tab.select, handlers.show, [], fields, at_once=True)
+        handlers = SettingsHandlers(page)
+        fields = [device, precision, vram, folder, loras, theme]
+        saved = on(save.click, handlers.save, fields, [said])
+        saved.success(None, [theme], None, js=THEME_SCRIPT)
+        on(tab.select, handlers.show, [], fields, at_once=True)
+        build_models(page, tab)
 
 
 class SettingsHandlers:
@@ -54,10 +45,9 @@ class SettingsHandlers:
         self._page = page
 
     @plain_errors()
-    def save(
-        self, device: str, precision: str, vram_gb: float | None, folder: str, theme: str
-    ) -> Markup:
-        """Keep the settings; say so once they are on the disk."""
+    def save(self, *values: Any) -> Markup:
+        """Keep the settings, in the order of `show`; say so once they are on the disk."""
+        device, precision, vram_gb, folder, loras, theme = values
         if precision not in set(Precision) or theme not in set(Theme):
             raise BadRequest(strings.UNKNOWN_CHOICE, strings.UNKNOWN_CHOICE_ACTION)
         self._page.engine.update_settings(
@@ -66,17 +56,19 @@ class SettingsHandlers:
                 device=device.strip(),
                 precision=Precision(precision),
                 vram_gb=vram_gb,
-                output_folder=_full_path(folder),
+                output_folder=_full_path(strings.OUTPUT_FOLDER, folder),
+                lora_folder=_full_path(strings.LORA_FOLDER, loras),
                 theme=Theme(theme),
             )
         )
         return tag("p", strings.SAVED, class_="note good", role="status")
 
     @plain_errors()
-    def show(self) -> tuple[str, str, float | None, str, str]:
+    def show(self) -> tuple[str, str, float | None, str, str, str]:
         """Return what is kept now, whatever page or program saved it."""
         now = self._page.engine.settings
-        return now.device, str(now.precision), now.vram_gb, str(now.output_folder), str(now.theme)
+        folders = str(now.output_folder), str(now.lora_folder)
+        return now.device, str(now.precision), now.vram_gb, *folders, str(now.theme)
 
 
 def _build_machine(now: Settings) -> tuple[gr.Dropdown, gr.Radio, gr.Number]:
@@ -105,10 +97,25 @@ def _build_machine(now: Settings) -> tuple[gr.Dropdown, gr.Radio, gr.Number]:
     return device, precision, vram
 
 
-def _full_path(text: str) -> Path:
+def _build_places(now: Settings) -> tuple[gr.Textbox, gr.Textbox, gr.Radio]:
+    folders = (
+        (strings.OUTPUT_FOLDER, strings.OUTPUT_FOLDER_INFO, now.output_folder, "output-folder"),
+        (strings.LORA_FOLDER, strings.LORA_FOLDER_INFO, now.lora_folder, "lora-folder"),
+    )
+    output, loras = (
+        gr.Textbox(label=label, info=info, value=str(value), max_lines=1, elem_id=name)
+        for label, info, value, name in folders
+    )
+    theme = gr.Radio(
+        label=strings.THEME, choices=list(strings.THEMES), value=str(now.theme), elem_id="theme"
+    )
+    return output, loras, theme
+
+
+def _full_path(what: str, text: str) -> Path:
     path = Path(text.strip()).expanduser()
     if not path.is_absolute():
-        sentence = f"The output folder {text.strip()!r:.80} is not a full path."
+        sentence = f"The {what} {text.strip()!r:.80} is not a full path."
         raise BadRequest(sentence, strings.FULL_PATH)
     return path
 

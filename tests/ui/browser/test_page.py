@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.ui.browser.conftest import Visit, wait_until_ready
+from tests.ui.fake_catalogue import put_lora
 
 pytestmark = pytest.mark.browser
 
@@ -41,6 +42,7 @@ CONTRAST = """
 def open_settings(tab: Page) -> None:
     tab.get_by_role("tab", name="Settings").click()
     expect(tab.locator("#save-settings")).to_be_visible()
+    expect(tab.locator(".model").first).to_be_visible()
 
 
 def test_the_status_line_says_what_the_machine_is_and_does(visit: Visit):
@@ -77,6 +79,33 @@ def test_a_bad_setting_is_refused_and_not_called_saved(visit: Visit, studio):
     assert studio.settings == before
 
 
+def test_a_model_is_planned_fetched_paused_and_seen_again_after_a_reload(visit: Visit, studio):
+    tab = visit()
+    open_settings(tab)
+    tab.get_by_role("button", name="Plan the download of Z-Image-De-Turbo").click()
+    expect(tab.locator(".plan")).to_contain_text("12.7 GB from https://huggingface.co")
+    assert studio.downloads.state().plan is None
+    tab.get_by_role("button", name="Download", exact=True).click()
+    studio.downloads.reach(3 * 10**9, 12 * 10**9)
+    expect(tab.locator(".download")).to_contain_text("3.00 of 12.00 GB · 45.2 MB/s")
+    expect(tab.locator("#status")).to_contain_text("downloading 25 %")
+    tab.get_by_role("button", name="Pause").click()
+    expect(tab.get_by_role("button", name="Resume")).to_be_visible()
+    tab.reload()
+    wait_until_ready(tab)
+    open_settings(tab)
+    tab.get_by_role("button", name="Resume").click()
+    expect(tab.get_by_role("button", name="Pause")).to_be_visible()
+    studio.shelves.fetched.add("de-turbo")
+    studio.downloads.finish()
+    expect(tab.locator(".download")).to_contain_text("Pick it on the Generate tab.")
+    tab.get_by_role("tab", name="Generate").click()
+    tab.wait_for_timeout(2500)
+    tab.locator("#model input").click()
+    expect(tab.get_by_role("option", name="Z-Image-De-Turbo")).to_be_visible()
+    studio.downloads.close()
+
+
 def test_a_chosen_theme_holds_at_once_and_after_a_reload(visit: Visit, studio):
     before = studio.settings
     tab = visit()
@@ -93,7 +122,9 @@ def test_a_chosen_theme_holds_at_once_and_after_a_reload(visit: Visit, studio):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_can_be_read(visit: Visit, context, scheme):
+def test_every_text_can_be_read(visit: Visit, studio, scheme):
+    for name in ("ink", "stranger"):
+        put_lora(studio.settings.lora_folder, name)
     tab = visit()
     tab.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     tab.locator("#prompt textarea").fill("an elephant")
@@ -101,7 +132,14 @@ def test_every_text_can_be_read(visit: Visit, context, scheme):
     expect(tab.locator("#results figure").first).to_be_visible()
     tab.get_by_role("button", name="Advanced").click()
     expect(tab.locator("#steps input")).to_be_visible()
+    tab.get_by_role("button", name="LoRA").click()
+    for name in ("ink", "stranger"):
+        tab.locator("#lora-add input").click()
+        tab.get_by_role("option", name=name, exact=True).click()
+        expect(tab.locator("#loras .head").filter(has_text=name)).to_be_visible()
     tab.wait_for_timeout(300)
+    assert tab.evaluate(CONTRAST) == []
+    open_settings(tab)
     assert tab.evaluate(CONTRAST) == []
 
 
