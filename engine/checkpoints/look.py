@@ -20,7 +20,7 @@ from engine.errors import FileRejected, NotFound, UserError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a file or folder holds by itself; the networks by role, at least one."""
+    """What a file or folder holds by itself; the networks by role."""
 
     parts: Mapping[Role, Part]
     tokenizer: Path | None = None
@@ -115,7 +115,13 @@ def _in_subfolder(folder: Path, role: Role) -> Part:
             f"{label(folder)} holds {kind.what}, not the {role} of Z-Image.",
             "Choose a model of the Z-Image family.",
         )
-    return parts_of(headers)[role]
+    part = parts_of(headers).get(role)
+    if part is None:
+        raise FileRejected(
+            f"{label(folder)} is named like {kind.what}, but lacks its first layer.",
+            "Download it again.",
+        )
+    return part
 
 
 def _in_loose_parts(path: Path) -> Found:
@@ -139,8 +145,10 @@ def _in_loose_parts(path: Path) -> Found:
     if not found and strangers:
         raise strangers[0]
     if not whole:
+        reason = f" {strangers[0].message}" if strangers else ""
         raise NotFound(
-            f"{label(path)} holds no transformer of Z-Image.", "Give a model's file or folder."
+            f"{label(path)} holds no transformer of Z-Image.{reason}",
+            "Give a model's file or folder.",
         )
     return Found(parts=whole[0], scheduler=layout.schedule_near(path))
 

@@ -61,8 +61,9 @@ def open_model(path: Path, *, hints: Hints = NO_HINTS) -> Checkpoint:
 def open_found(path: Path, found: Found, hints: Hints) -> Checkpoint:
     """Open a model that was looked at, as `open_model`."""
     if Role.TRANSFORMER not in found.parts:
+        others = " and ".join(found.parts) or "nothing"
         raise FileRejected(
-            f"{label(path)} holds {' and '.join(found.parts)} of Z-Image, but no transformer.",
+            f"{label(path)} holds {others} of Z-Image, but no transformer.",
             "Give the file or folder that holds the transformer.",
         )
     # Before anything is looked for elsewhere, the transformer must be one that we can build.

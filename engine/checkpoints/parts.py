@@ -53,7 +53,8 @@ def parts_of(headers: Sequence[Header]) -> dict[Role, Part]:
             f"{where} is {kind.what}, not a part of Z-Image.",
             "Choose a model of the Z-Image family.",
         )
-    parts = _cut(headers, find_weights([_without_tables(header) for header in headers]))
+    prefixes = tuple(prefix for _, prefix in _spoken(counts).values())
+    parts = _cut(headers, find_weights([_without_tables(header, prefixes) for header in headers]))
     if not parts:
         raise FileRejected(
             f"{where} is named like {kind.what}, but lacks its first layer.", "Download it again."
@@ -84,15 +85,15 @@ def _cut(headers: Sequence[Header], weights: Mapping[str, Stored]) -> dict[Role,
     return parts
 
 
-def _without_tables(header: Header) -> Header:
-    """Leave out the whole numbers outside of our networks, such as another encoder's tokenizer."""
-    prefixes = tuple(prefix for _, prefix in _spoken(header.tensors).values())
-    if not prefixes:
-        return header
+def _without_tables(header: Header, prefixes: tuple[str, ...]) -> Header:
+    """Leave out whole numbers that are behind none of the prefixes, if there are any of those.
+
+    Files of several models hold such tables: another encoder's tokenizer, say.
+    """
     kept = {
         name: entry
         for name, entry in header.tensors.items()
-        if entry.dtype not in WHOLE_NUMBERS or name.startswith(prefixes)
+        if not prefixes or entry.dtype not in WHOLE_NUMBERS or name.startswith(prefixes)
     }
     return replace(header, tensors=kept)
 

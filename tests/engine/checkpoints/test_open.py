@@ -157,6 +157,49 @@ def test_a_folder_of_strangers_says_what_the_first_one_is(tmp_path):
         open_model(tmp_path)
 
 
+def test_a_folder_without_its_transformer_says_what_else_lies_there(source, tmp_path):
+    model = layouts.as_loose_parts(source, tmp_path)
+    path = model / "one.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    (model / "four.safetensors").unlink()
+    (model / "five.safetensors").unlink()
+    with pytest.raises(NotFound, match=r"no transformer .*one\.safetensors is incomplete"):
+        open_model(model)
+
+
+def test_a_diffusers_folder_without_weights_says_so(source, tmp_path):
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(FileRejected, match="holds nothing of Z-Image, but no transformer"):
+        open_model(tmp_path)
+
+
+def test_a_transformer_torn_into_prefixes_is_refused(source, tmp_path):
+    model = layouts.as_folder(source, tmp_path)
+    path = model / "transformer/diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    torn = {("a." if n.startswith("layers.") else "x.") + n: w for n, w in weights.items()}
+    encoder = layouts.behind("y.", layouts.weights_of(source, "text_encoder"))
+    save_file(torn | encoder, path)
+    with pytest.raises(FileRejected, match="lacks its first layer"):
+        open_model(model)
+
+
+def test_int8_in_one_file_of_several_is_kept_beside_another_network(source, expected, tmp_path):
+    first, second, third = layouts.AIO_PREFIXES
+    weights = layouts.all_in_one_weights(source)
+    layer = f"{first}layers.1.feed_forward.w2.weight"
+    values = torch.randint(-127, 127, weights.pop(layer).shape, dtype=torch.int8)
+    scales = {f"{layer}._data": values, f"{layer}._scale": torch.ones(64, 1)}
+    here = {n: w for n, w in weights.items() if n.startswith((first, second))}
+    save_file(here, tmp_path / "z-00001-of-00002.safetensors")
+    rest = {n: w for n, w in weights.items() if n.startswith(third)}
+    save_file(rest | scales, tmp_path / "z-00002-of-00002.safetensors")
+    shutil.copytree(source / "tokenizer", tmp_path / "tokenizer")
+    checkpoint = open_model(tmp_path / "z-00001-of-00002.safetensors")
+    network = load_transformer(checkpoint, torch.float32, CPU)
+    assert torch.equal(network.layers[1].feed_forward.w2.weight, values.float())
+
+
 def test_a_folder_without_a_model_says_so(tmp_path):
     with pytest.raises(NotFound, match="holds no transformer of Z-Image"):
         open_model(tmp_path)
