@@ -35,15 +35,17 @@ _USUAL: Final[Mapping[Role, re.Pattern[str]]] = MappingProxyType(
 )
 """What the files are usually called: headers cannot tell apart the autoencoders of all families."""
 
+_EXAMPLES: Final = 2
 _TOKEN_ID: Final = re.compile(rb'":\s*([0-9]{1,8})\s*[,}]')
 
 
 @dataclass(frozen=True, slots=True)
 class _Kit:
-    """Parts that lie together, and the tokenizers near them."""
+    """Parts that lie together, the tokenizers near them, and what is wrong with damaged files."""
 
     parts: Mapping[Role, Part]
     tokenizers: tuple[Path, ...]
+    damage: tuple[str, ...] = ()
 
 
 def complete(path: Path, found: Found, homes: Iterable[Path]) -> tuple[Parts, Path]:
@@ -51,13 +53,14 @@ def complete(path: Path, found: Found, homes: Iterable[Path]) -> tuple[Parts, Pa
 
     Raises `NotFound` naming each missing part.
     """
-    parts, tokenizers = dict(found.parts), list[Path]()
+    parts, tokenizers, damage = dict(found.parts), list[Path](), list[str]()
     tokenizer = found.tokenizer if Role.TEXT_ENCODER in parts else None
     for kit in _kits(path, found, homes):
         if tokenizer is not None and _SIDE.keys() <= parts.keys():
             break
         parts = {**kit.parts, **parts}
         tokenizers += kit.tokenizers
+        damage += kit.damage
         if tokenizer is None and Role.TEXT_ENCODER in parts:
             tokenizer = _fitting(tokenizers, parts[Role.TEXT_ENCODER])
     missing = [name for role, name in _SIDE.items() if role not in parts]
@@ -65,7 +68,7 @@ def complete(path: Path, found: Found, homes: Iterable[Path]) -> tuple[Parts, Pa
         listed = ", ".join([*missing, *(() if tokenizer else ("tokenizer",))])
         raise NotFound(
             f"{label(path)} comes without {listed}, and nothing that fits lies beside it or is "
-            "installed.",
+            f"installed.{''.join(f' {fault}' for fault in damage[:_EXAMPLES])}",
             f"Put what is missing beside it, or get it: {FETCH}",
         )
     return Parts(
@@ -81,7 +84,8 @@ def _kits(path: Path, found: Found, homes: Iterable[Path]) -> Iterator[_Kit]:
     width = _rows_and_columns(transformer, "cap_embedder.1.weight")[1]
     yield _Kit({}, tuple(layout.tokenizers_near(layout.folder_of(path))))
     for folder in layout.folders_beside(path):
-        yield _Kit(_best_in(folder, width), tuple(layout.tokenizers_near(folder)))
+        parts, damage = _best_in(folder, width)
+        yield _Kit(parts, tuple(layout.tokenizers_near(folder)), damage)
     for installed in homes:
         kit = _installed(installed, width)
         encoder = kit.parts.get(Role.TEXT_ENCODER)
@@ -95,7 +99,7 @@ def _installed(home: Path, width: int) -> _Kit:
         folders = layout.loose_folders(home)
         parts: dict[Role, Part] = {}
         for folder in folders:
-            parts = {**_best_in(folder, width), **parts}
+            parts = {**_best_in(folder, width)[0], **parts}
         near = [place for folder in folders for place in layout.tokenizers_near(folder)]
         return _Kit(parts, tuple(near))
     try:
@@ -106,16 +110,20 @@ def _installed(home: Path, width: int) -> _Kit:
     return _Kit(parts, tuple(layout.tokenizers_near(layout.folder_of(home))))
 
 
-def _best_in(folder: Path, width: int) -> dict[Role, Part]:
-    """Return the encoder and the autoencoder that a folder offers, of several the likeliest."""
+def _best_in(folder: Path, width: int) -> tuple[dict[Role, Part], tuple[str, ...]]:
+    """Return the encoder and the autoencoder that a folder offers, of several the likeliest.
+
+    The second value says what is wrong with files that cannot be read.
+    """
     best: dict[Role, Part] = {}
-    for offered in candidates(folder):
-        for role, part in offered.items():
+    offers = list(candidates(folder))
+    for offer in offers:
+        for role, part in offer.items() if isinstance(offer, Mapping) else ():
             if role not in _SIDE or not _part_fits(role, part, width):
                 continue
             if role not in best or _likelihood(role, part) > _likelihood(role, best[role]):
                 best[role] = part
-    return best
+    return best, tuple(offer.message for offer in offers if isinstance(offer, UserError))
 
 
 def _likelihood(role: Role, part: Part) -> tuple[bool, int]:

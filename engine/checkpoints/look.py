@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -53,12 +53,22 @@ def look(path: Path) -> Found:
     return _in_diffusers(path) if layout.is_diffusers(path) else _in_loose_parts(path)
 
 
-def candidates(folder: Path) -> Iterator[Mapping[Role, Part]]:
-    """Yield the networks in each of a folder's files; files that are none of ours are passed by."""
+def candidates(folder: Path) -> Iterator[Mapping[Role, Part] | UserError]:
+    """Yield the networks in each of a folder's files, or why a file cannot be read.
+
+    Files that are none of ours are passed by.
+    """
     for paths in layout.loose_files(folder):
-        found = _tried(paths)
-        if isinstance(found, Mapping):
-            yield found
+        try:
+            headers = [read_header(path) for path in paths]
+        except UserError as error:
+            yield error
+            continue
+        try:
+            parts = parts_of(headers)
+        except UserError:
+            continue
+        yield parts
 
 
 def declared(role: Role, part: Part) -> Declared:
@@ -130,11 +140,10 @@ def _in_loose_parts(path: Path) -> Found:
     strangers: list[UserError] = []
     for folder in layout.loose_folders(path):
         for files in layout.loose_files(folder):
-            tried = _tried(files)
-            if isinstance(tried, UserError):
-                strangers.append(tried)
-            else:
-                found.append(tried)
+            try:
+                found.append(parts_of([read_header(file) for file in files]))
+            except UserError as error:
+                strangers.append(error)
     whole = [parts for parts in found if Role.TRANSFORMER in parts]
     if len(whole) > 1:
         names = [label(parts[Role.TRANSFORMER].headers[0].path) for parts in whole]
@@ -151,14 +160,6 @@ def _in_loose_parts(path: Path) -> Found:
             "Give a model's file or folder.",
         )
     return Found(parts=whole[0], scheduler=layout.schedule_near(path))
-
-
-def _tried(files: Sequence[Path]) -> Mapping[Role, Part] | UserError:
-    """Return the networks in files that may be none of ours, or what is wrong with them."""
-    try:
-        return parts_of([read_header(file) for file in files])
-    except UserError as error:
-        return error
 
 
 def _number(text: str) -> int | float | str:

@@ -362,6 +362,14 @@ def test_the_files_own_parts_go_before_those_beside_it(source, tmp_path):
     assert {part.headers[0].path for part in checkpoint.parts.every} == {path}
 
 
+def test_a_damaged_part_beside_the_file_is_named(source, tmp_path):
+    path = layouts.as_sorted_parts(source, tmp_path)
+    vae = tmp_path / "models/vae/ae.safetensors"
+    vae.write_bytes(vae.read_bytes()[:-1])
+    with pytest.raises(NotFound, match=r"without autoencoder,.*vae/ae\.safetensors is incomplete"):
+        open_model(path)
+
+
 def test_an_autoencoder_of_other_latents_is_passed_by(source, tmp_path):
     model = layouts.as_loose_parts(source, tmp_path)
     weights = load_file(model / "three.safetensors")
