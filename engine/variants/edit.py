@@ -26,5 +26,5 @@ EDIT: Final = Variant(
     sizes=SIZES,
     examples=EXAMPLES,
     unavailable="The weights of Z-Image-Edit have not been published: nothing can be fetched. "
-    "A file of your own is taken with --model PATH.",
+    "Give the path of a file of your own.",
 )
