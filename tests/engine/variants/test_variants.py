@@ -112,7 +112,7 @@ def test_weights_come_with_the_program_or_from_a_hub_or_the_variant_says_why_not
     assert sum(ways) == 1
     if variant.unavailable is not None:
         assert "not been published" in variant.unavailable
-        assert "--model" in variant.unavailable
+        assert "a file of your own" in variant.unavailable
 
 
 DOWNLOADS = [(variant, download) for variant in VARIANTS for download in variant.downloads]
