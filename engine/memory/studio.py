@@ -6,6 +6,7 @@ import gc
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,6 +24,7 @@ from engine.checkpoints.load import (
 )
 from engine.checkpoints.tensors import open_tensors
 from engine.images.preview import PROJECTION_SHAPE, Preview, projection_of
+from engine.memory.malloc import give_back
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
@@ -33,6 +35,7 @@ KEPT_CAPTIONS = 32
 PREVIEW_FILE = "preview.safetensors"
 PREVIEW_SEED = 0
 PROJECTION = "projection"
+TENSORS_BETWEEN = 16
 
 DTYPES: Mapping[Precision, torch.dtype] = MappingProxyType(
     {
@@ -133,8 +136,21 @@ class Studio:
             torch.cuda.empty_cache()
 
 
+def _tidily(check: Callable[[], None]) -> Callable[[], None]:
+    """Return a `check` that also gives freed memory back now and then."""
+    calls = count(1)
+
+    def tidy() -> None:
+        check()
+        if next(calls) % TENSORS_BETWEEN == 0:
+            give_back()
+
+    return tidy
+
+
 def _load(checkpoint: Checkpoint, place: Place, check: Callable[[], None]) -> Model:
     device = torch.device(place.device)
+    check = _tidily(check)
     tokenizer = load_tokenizer(checkpoint)
     text_encoder = load_text_encoder(checkpoint, place.dtype, device, check, form=place.form)
     transformer = load_transformer(checkpoint, place.dtype, device, check, form=place.form)

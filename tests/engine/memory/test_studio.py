@@ -12,6 +12,9 @@ from safetensors.torch import save_file
 from engine.checkpoints.header import read_header
 from engine.checkpoints.open import open_model
 from engine.errors import FileRejected
+from engine.memory import studio as studio_module
+from engine.memory.malloc import give_back
+from engine.memory.probe import anonymous_gib
 from engine.memory.studio import PREVIEW_FILE, Model, Place, Studio
 from engine.request import Precision
 from tests.tiny import save_tiny_model
@@ -92,3 +95,21 @@ def test_a_damaged_projection_is_refused_with_the_reason(folder):
 
 def projection(folder: Path) -> torch.Tensor:
     return model_in(folder, Studio()).preview._projection
+
+
+def test_freed_memory_is_given_back_while_a_model_loads(folder, monkeypatch):
+    given, checked = [], []
+    monkeypatch.setattr(studio_module, "give_back", lambda: given.append(len(checked)))
+    Studio().model(open_model(folder), HERE, lambda: checked.append(None))
+    assert given == list(range(16, len(checked) + 1, 16))
+    assert given
+
+
+def test_giving_memory_back_shrinks_the_process():
+    pieces = [bytearray(100_000) for _ in range(1000)]
+    last = bytearray(100_000)
+    del pieces
+    before = anonymous_gib()
+    give_back()
+    assert anonymous_gib() <= before
+    assert last
