@@ -76,8 +76,9 @@ class Shelf:
     def stamp(self) -> str:
         """Return a text that changes when a page must list models and adapters anew."""
         loras = [(entry.name, entry.size, entry.changed) for entry in self.loras()]
-        memory = self._engine.status().total_bytes
-        return hashlib.sha256(repr((self._state(), memory, loras)).encode()).hexdigest()[:12]
+        status = self._engine.status()
+        told = (self._state(), status.total_bytes, status.precision, loras)
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
     def _state(self) -> object:
         download = self._engine.downloads.state()

@@ -221,11 +221,6 @@ def lora_missing(name: str) -> str:
     return f"The LoRA “{name}” is not here."
 
 
-def matched(count: int, total: int) -> str:
-    """Say how much of a LoRA fits."""
-    return f"{count} of {total} modules"
-
-
 def rank(ranks: tuple[int, ...]) -> str:
     """Name the rank of a LoRA, or the range of its ranks."""
     return f"rank {ranks[0]}" if len(ranks) == 1 else f"rank {ranks[0]} to {ranks[-1]}"

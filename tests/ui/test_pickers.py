@@ -7,7 +7,7 @@ import asyncio
 import gradio as gr
 import pytest
 
-from engine import Availability, Precision, Request
+from engine import Availability, Precision, Request, Settings, Status
 from tests.ui.fake_catalogue import model, put_lora
 from tests.ui.test_handlers import (
     VISIT,
@@ -66,11 +66,27 @@ def test_a_model_is_listed_with_its_precision_size_and_fit():
     assert picker.label(small, Precision.BF16, 0) == "Mine · fp16 · 2.0 GB"
 
 
-def test_a_memory_limit_of_the_settings_counts(engine):
-    settings = engine.settings
-    object.__setattr__(settings, "vram_gb", 1.0)
-    ((told, _),) = picker.choices([model("Mine", numbers=10**9, size=1)], settings, 12 * GIB)
-    assert told.endswith("needs 1.9 of 1.0 GiB")
+def listed(entry, precision=Precision.AUTO, vram_gb=None) -> str:
+    """Return the label of a model on a machine with 12 GiB that chooses fp32 by itself."""
+    settings = Settings(precision=precision, vram_gb=vram_gb)
+    status = Status(
+        state="ready", device="", memory="", queue=0, total_bytes=12 * GIB, precision=Precision.FP32
+    )
+    ((told, _),) = picker.choices([entry], settings, status)
+    return told
+
+
+def test_a_memory_limit_and_the_precision_of_the_machine_count():
+    mine = model("Mine", numbers=2 * 10**9, size=1)
+    assert listed(mine).endswith("· fits")
+    assert listed(mine, vram_gb=4.0).endswith("needs 7.5 of 4.0 GiB")
+    assert listed(mine, Precision.BF16, 4.0).endswith("· fits")
+
+
+def test_a_file_of_int8_is_loaded_as_such_unless_another_precision_is_asked_for():
+    mine = model("Mine", precision="int8", numbers=10**10, size=1)
+    assert listed(mine).endswith("· fits")
+    assert listed(mine, Precision.BF16).endswith("needs 18.6 of 12.0 GiB")
 
 
 def test_what_can_be_fetched_is_not_in_the_picker_and_what_is_damaged_is(form, engine):

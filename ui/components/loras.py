@@ -170,7 +170,7 @@ def _told(report: LoraReport, truth: Truth) -> Markup:
 
 
 def _facts(report: LoraReport) -> str:
-    facts = [strings.matched(report.matched, report.total)]
+    facts = list[str]()
     if report.ranks:
         facts.append(strings.rank(report.ranks))
     if report.alphas:

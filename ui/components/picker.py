@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from engine import Availability, ModelEntry, Precision, Settings
+from engine import Availability, ModelEntry, Precision, Settings, Status
 from ui import strings
 from ui.markup import Markup, tag
 
@@ -19,12 +19,18 @@ element.addEventListener('click', (event) => {
 
 
 def choices(
-    models: Sequence[ModelEntry], settings: Settings, total_bytes: int
+    models: Sequence[ModelEntry], settings: Settings, status: Status
 ) -> list[tuple[str, str]]:
-    """Return label and name of each model. total_bytes: memory of the device, 0 if unknown."""
-    limit = settings.vram_gb
-    there = min(total_bytes, int(limit * GIB)) if limit else total_bytes
-    return [(label(model, settings.precision, there), model.name) for model in models]
+    """Return label and name of each model, for the memory and the precision of this machine."""
+    limit, there = settings.vram_gb, status.total_bytes
+    there = min(there, int(limit * GIB)) if limit else there
+    wanted = settings.precision
+    if wanted is Precision.AUTO:
+        wanted = status.precision or wanted
+    return [
+        (label(model, _taken(model, settings.precision, wanted), there), model.name)
+        for model in models
+    ]
 
 
 def label(model: ModelEntry, precision: Precision, there: int) -> str:
@@ -49,6 +55,12 @@ def note_markup(model: ModelEntry, *, owner: bool) -> Markup:
             return tag("p", sentence, class_="note warn", role="status")
         case _:
             return tag("p", model.note, class_="note warn", role="alert")
+
+
+def _taken(model: ModelEntry, asked: Precision, wanted: Precision) -> Precision:
+    """Return the precision that a model is loaded in: files of int8 stay so, unless asked."""
+    stored = model.precision.startswith("int8")
+    return Precision.INT8 if stored and asked is Precision.AUTO else wanted
 
 
 def _question() -> Markup:

@@ -59,8 +59,7 @@ class FormHandlers:
         """Return what the pickers of models and adapters offer now."""
         shelf, engine = self._page.shelf, self._page.engine
         shelf.look_again()
-        total = engine.status().total_bytes
-        models = picker.choices(shelf.offered(), engine.settings, total)
+        models = picker.choices(shelf.offered(), engine.settings, engine.status())
         adapters = [
             (entry.name.removesuffix(".safetensors"), entry.name) for entry in shelf.loras()
         ]

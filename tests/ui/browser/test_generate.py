@@ -142,6 +142,24 @@ def choose(tab: Page, title: str) -> None:
     tab.get_by_role("option", name=re.compile(f"^{title} ·")).click()
 
 
+def test_a_file_of_ones_own_is_asked_about_once(visit: Visit, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    path.touch()
+    tab = visit()
+    model = tab.locator("#model input")
+    model.fill(str(path))
+    model.press("Enter")
+    tab.get_by_role("button", name="Base: with guidance").click()
+    expect(tab.locator("#note")).to_contain_text("negative prompts")
+    expect(tab.locator("#model-note button")).to_have_count(0)
+    choose(tab, "Demo Turbo")
+    expect(tab.locator("#note")).to_contain_text("Tiny model")
+    model.fill(str(path))
+    model.press("Enter")
+    expect(tab.locator("#note")).to_contain_text("negative prompts")
+    expect(tab.locator("#model-note button")).to_have_count(0)
+
+
 def test_the_shape_sets_the_sides(visit: Visit):
     tab = visit()
     choose(tab, "Z-Image")
@@ -303,6 +321,7 @@ def test_one_click_shows_a_picture_with_and_without_the_adapter(visit: Visit, ad
     expect(pair.get_by_text("Without LoRA")).to_be_visible()
     expect(pair.get_by_text("With half 1.0")).to_be_visible()
     expect(pair.locator("img")).to_have_count(2)
+    expect(pair).to_be_in_viewport()
     tab.get_by_role("button", name="Picture 2").click()
     expect(pair).to_have_count(0)
     expect(tab.locator("figure:visible .facts")).not_to_contain_text("half")
