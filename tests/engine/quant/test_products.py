@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -76,11 +81,52 @@ class Missing(Integer):
 @pytest.mark.parametrize("faulty", [Saturating(), Missing()])
 def test_a_product_that_fails_its_trial_is_not_taken(faulty, monkeypatch):
     fallback = Integer()
-    monkeypatch.setitem(products._CANDIDATES, "cpu", (faulty, fallback))
+    monkeypatch.setattr(products, "_candidates", lambda _: (faulty, fallback))
     assert choose(CPU) is fallback
-    monkeypatch.setitem(products._CANDIDATES, "cpu", (faulty,))
+    monkeypatch.setattr(products, "_candidates", lambda _: (faulty,))
     assert choose(CPU) is WEIGHT_ONLY
 
 
 def test_a_device_without_integer_products_computes_exactly():
     assert choose(torch.device("meta")) is WEIGHT_ONLY
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tokens", [1, 17, 1100])
+def test_every_product_is_right_on_a_card(tokens):
+    card = torch.device("cuda")
+    for product in products._candidates(card):
+        rows = quantise_rows(torch.randn(512, 256, device=card))
+        x = whole_tokens(tokens, 256)
+        found = product.multiply(x.to(card), product.prepare(rows.values), rows.scales).cpu()
+        dense = rows.values.cpu().double() * rows.scales.cpu().double()[:, None]
+        torch.testing.assert_close(found.double(), x.double() @ dense.t(), rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+def test_the_fused_kernels_are_right_in_the_interpreter():
+    """Triton decides when it is imported whether it interprets, so in a process of its own."""
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", INTERPRETED], env=environment, check=False
+    )
+    assert done.returncode == 0
+
+
+INTERPRETED = """
+import torch
+from engine.quant.products import Integer, _computes_right
+from engine.quant.rows import quantise_rows
+from engine.quant.triton_kernels import fused
+device = torch.device("cpu")
+product, plain = fused(device), Integer()
+assert _computes_right(product, device)
+for tokens, rows, columns in ((5, 170, 36), (130, 260, 192)):
+    weight, x = quantise_rows(torch.randn(rows, columns)), torch.randn(tokens, columns)
+    found = product.multiply(x, product.prepare(weight.values), weight.scales)
+    expected = plain.multiply(x, plain.prepare(weight.values), weight.scales)
+    assert (found - expected).norm() <= 1e-3 * expected.norm()
+x[1, 2] = float("nan")
+found = product.multiply(x, product.prepare(weight.values), weight.scales)
+assert found.isfinite().all(dim=1).tolist()[:3] == [True, False, True]
+"""
