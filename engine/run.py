@@ -133,7 +133,6 @@ def resolve(order: Order, hooks: Hooks) -> Job:
     machine = hardware()
     device = choose_device(asked.device, machine)
     checkpoint = find_model(asked, order.data_dir)
-    check_download(checkpoint, order.data_dir)
     stored_int8 = checkpoint.parts.transformer.stores_int8
     precision = choose_precision(asked.precision, device, machine, stored_int8=stored_int8)
     place = Place(device=device, precision=precision)
@@ -156,6 +155,7 @@ def resolve(order: Order, hooks: Hooks) -> Job:
 
 def _paint(job: Job, studio: Studio) -> tuple[Picture, ...]:
     with job.during(Stage.LOADING):
+        check_download(job.checkpoint, job.order.data_dir, job.hooks.cancelled)
         model = studio.model(job.checkpoint, job.place, job.check)
         adapted = apply(model.transformer, job.adapters, job.check).captions
     # Loading stays outside: weights made in here could never be changed in place.
@@ -318,9 +318,12 @@ def _explained(error: BaseException, job: Job) -> StudioError | None:
     request = job.request
     what = f"{request.width} x {request.height}, {request.count} at once, {job.place.precision}"
     if is_out_of_memory(error):
+        less = "a smaller size or fewer pictures"
+        if job.stage is Stage.LOADING:
+            less = "the precision int8"
         return OutOfMemory(
             f"Memory of the device {job.place.device} ran out while {job.stage} ({what}).",
-            "Choose a smaller size or fewer pictures, or close other programs.",
+            f"Choose {less}, or close other programs.",
         )
     if is_device_lost(error):
         return WorkerLost(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -25,19 +26,23 @@ def find_model(request: Request, data_dir: Path) -> Checkpoint:
     return open_model(path, hints=hints(request.variant, data_dir))
 
 
-def check_download(checkpoint: Checkpoint, data_dir: Path) -> None:
+def check_download(
+    checkpoint: Checkpoint, data_dir: Path, cancelled: Callable[[], bool] = lambda: False
+) -> None:
     """Raise `FileRejected` if a file of a downloaded model is no longer what was downloaded.
 
-    Only files that changed since they were last read are read, whole.
+    Only files that changed since they were last read are read, whole; `Cancelled` ends that.
     """
     folder = checkpoint.path
-    for model in installed(data_dir / MODELS):
-        for fault in verify(folder, again=False) if model.folder == folder else ():
-            raise FileRejected(
-                f"The downloaded file {fault.file} of {model.variant} {fault.problem}.",
-                f"Mend it: python app.py models download {model.variant} "
-                f"--precision {model.precision}",
-            )
+    downloads = {model.folder: model for model in installed(data_dir / MODELS)}
+    if folder not in downloads:
+        return
+    model = downloads[folder]
+    for fault in verify(folder, again=False, cancelled=cancelled):
+        raise FileRejected(
+            f"The downloaded file {fault.file} of {model.variant} {fault.problem}.",
+            f"Mend it: python app.py models download {model.variant} --precision {model.precision}",
+        )
 
 
 def hints(variant: str | None, data_dir: Path) -> Hints:
@@ -56,15 +61,32 @@ def model_path(name: str, data_dir: Path, precision: Precision = Precision.AUTO)
     if name in {*SHORT_NAMES, *(variant.name for variant in VARIANTS)}:
         return _folder_of(by_name(name), data_dir, precision)
     added = Library(data_dir).find(name)
-    if added is None and not os.path.lexists(name):
+    if added is None and (is_remote(name) or not os.path.lexists(name)):
         # Raises, with the names there are.
         by_name(name)
     return added or Path(name)
 
 
 def lora_path(name: str, folder: Path) -> Path:
-    """Return the file of an adapter, given by its path or by a name in the folder."""
-    return Path(name) if os.path.lexists(name) else find_lora(name, folder)
+    """Return the file of an adapter; raise `NotFound` or `BadRequest`.
+
+    A bare name is looked for in the folder, so that what lies where the program was started never
+    takes its place; it is a path only where the folder has no such name.
+    """
+    is_path = not is_remote(name) and os.path.lexists(name)
+    if is_path and Path(name).parts != (name,):
+        return Path(name)
+    try:
+        return find_lora(name, folder)
+    except NotFound:
+        if not is_path:
+            raise
+        return Path(name)
+
+
+def is_remote(path: str) -> bool:
+    """Say whether a path leads to another computer, which would learn who asks."""
+    return path.startswith(("\\\\", "//"))
 
 
 def _folder_of(variant: Variant, data_dir: Path, precision: Precision) -> Path:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
-from engine.errors import FileRejected, NotFound
+from engine.errors import Cancelled, FileRejected, NotFound, UserError
 from engine.hub.record import Record, RecordedFile, folder_for, write_record
 from engine.request import Precision, Request
-from engine.tasks.find import MODELS, check_download, find_model, model_path
+from engine.tasks.find import MODELS, check_download, find_model, lora_path, model_path
 from engine.variants import VARIANTS, by_name
+from tests.engine.test_run_adapters import write_lora
 
 
 def asked(model: str, **more) -> Request:
@@ -102,3 +105,49 @@ def test_a_name_goes_before_a_folder_of_that_name(tmp_path, monkeypatch):
 
 def test_a_variant_that_the_user_names_holds(tiny_model, tmp_path):
     assert find_model(asked(tiny_model, variant="base"), tmp_path).variant.name == "base"
+
+
+@pytest.fixture
+def two_inks(tmp_path, monkeypatch):
+    """An adapter in the folder, and one of the same name where the program runs."""
+    folder = tmp_path / "loras"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    for place in (folder, tmp_path):
+        write_lora(place / "ink.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["ink", "ink.safetensors"])
+def test_a_bare_name_of_an_adapter_means_the_folder(name, two_inks):
+    assert lora_path(name, two_inks) == two_inks / "ink.safetensors"
+
+
+def test_a_path_of_an_adapter_means_itself(two_inks, tmp_path):
+    assert lora_path("./ink.safetensors", two_inks).resolve() == tmp_path / "ink.safetensors"
+    (two_inks / "ink.safetensors").unlink()
+    assert lora_path("ink.safetensors", two_inks) == Path("ink.safetensors")
+
+
+def test_a_folder_here_hides_no_adapter_there(two_inks):
+    Path("style").mkdir()
+    write_lora(two_inks / "style.safetensors")
+    assert lora_path("style", two_inks) == two_inks / "style.safetensors"
+
+
+@pytest.mark.parametrize("name", ["//nas/x.safetensors", r"\\nas\x.safetensors"])
+def test_another_computer_is_not_asked(name, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(os.path, "lexists", lambda path: asked.append(path))
+    with pytest.raises(UserError):
+        lora_path(name, tmp_path)
+    with pytest.raises(UserError):
+        model_path(name, tmp_path)
+    assert asked == []
+
+
+def test_checking_a_download_ends_when_it_is_cancelled(tiny_model, tmp_path):
+    install(tiny_model, "turbo", Precision.BF16, tmp_path)
+    found = find_model(asked("turbo"), tmp_path)
+    with pytest.raises(Cancelled):
+        check_download(found, tmp_path, cancelled=lambda: True)
