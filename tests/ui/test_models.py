@@ -171,6 +171,7 @@ def test_a_model_is_in_the_list_as_soon_as_its_download_is_done(models, engine, 
 def test_a_file_of_ones_own_is_added_and_removed(models, engine, page, tmp_path):
     path = tmp_path / "mine.safetensors"
     path.touch()
+    assert "mine.safetensors" not in models.show(None)[models._parts.list]
     told = models.add(f' "{path}" ')
     assert told[models._parts.path] == ""
     assert "mine.safetensors" in told[models._parts.list]

@@ -328,9 +328,16 @@ def test_a_comparison_needs_an_adapter_that_is_on(demo, engine, adapters):
             compared(jobs, engine, loras=none)
 
 
-def test_a_comparison_that_fails_midway_paints_nothing_more(demo, engine, adapters):
+def test_a_comparison_that_is_stopped_midway_paints_nothing_more(demo, engine, adapters):
     jobs = handlers_of(demo, JobHandlers)
-    told = compared(jobs, engine, loras=chosen("ink"), prompt="NaN")
-    assert "numbers that are no picture" in named(demo, told[-1])["stage"]
-    assert engine.status().queue == 0
+    engine.go_on.clear()
+
+    async def stopped() -> list:
+        handler = jobs.compare(("b", "t"), (), VISIT, **fields(engine, loras=chosen("ink")))
+        jobs.stop((await anext(handler))[jobs._parts.job])
+        engine.go_on.set()
+        return await told_by(handler)
+
+    assert "Stopped" in named(demo, asyncio.run(stopped())[-1])["stage"]
+    assert len(jobs._page.visitors.unwatched("b")) == 1
     assert list(engine.settings.output_folder.glob("*.png")) == []

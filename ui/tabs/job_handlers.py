@@ -77,15 +77,14 @@ class JobHandlers:
         """Paint one seed without and with the adapters, and show both side by side."""
         with plain_errors():
             wanted = _one_of_a_pair(await self._admitted(values))
-            jobs = [self._submit(one, visitor) for one in (wanted.with_values(loras=()), wanted)]
-            for job in jobs:
-                before = shown
+            for one in (wanted.with_values(loras=()), wanted):
+                # One after the other, so that whoever stops the first gets no second.
+                before, job = shown, self._submit(one, visitor)
                 yield self._running(job, shown)
                 async for updates in self._watch(job, shown, request):
                     shown = updates.get(self._parts.shown, shown)
                     yield updates
                 if shown == before:
-                    self._page.engine.cancel(jobs[-1])
                     return
             yield {self._parts.results: results.pair_markup(shown)}
 
