@@ -10,9 +10,10 @@ from typing import Final
 
 from engine.checkpoints.checkpoint import Part
 from engine.checkpoints.files import read_object
-from engine.checkpoints.layout import RECORD_FILE, is_file
+from engine.checkpoints.layout import is_file
 from engine.checkpoints.memory import remembered
 from engine.errors import UserError
+from engine.hub.record import FILE_NAME
 from engine.variants import VARIANTS, Variant, by_name
 
 VARIANT_KEY: Final = "variant"
@@ -71,7 +72,7 @@ def named_variant(text: str) -> str | None:
 
 def _downloaded_as(path: Path) -> str | None:
     """Return the variant that a download left word of; a damaged note says nothing."""
-    record = path / RECORD_FILE
+    record = path / FILE_NAME
     try:
         found = read_object(record).get("variant") if is_file(record) else None
     except UserError:

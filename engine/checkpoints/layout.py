@@ -30,9 +30,6 @@ LOOSE_FOLDERS: Final = (
 )  # fmt: skip
 """Folders that other programs sort loose parts into."""
 
-RECORD_FILE: Final = "download.json"
-"""What a download leaves in a model's folder; it says which variant that is."""
-
 MAX_TOKENIZER_BYTES: Final = 20_000_000
 MAX_LOOSE_FILES: Final = 200
 MAX_SHARDS: Final = 200

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final
 
 import torch
 from torch import Tensor
@@ -29,19 +29,6 @@ TORCH_TYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
     }
 )  # fmt: skip
 """The number types of headers as torch knows them."""
-
-
-class TensorSource(Protocol):
-    """Named weights, one at a time; every file format is one implementation."""
-
-    @property
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Shape of every tensor, by its name in the file."""
-        ...
-
-    def read(self, name: str) -> Tensor:
-        """Return one weight, in floating point."""
-        ...
 
 
 class TensorFile:

@@ -7,8 +7,6 @@ of 128 rows by 4 blocks, a tile being 32 x 4 x 4 numbers. The number at (b, a, c
 
 from __future__ import annotations
 
-from typing import Final
-
 import torch
 from torch import Tensor
 
@@ -21,9 +19,7 @@ from engine.checkpoints.formats.blocks import (
 )
 from engine.checkpoints.formats.door import Stored
 from engine.checkpoints.unpack.door import Raw
-
-_E2M1: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-"""What the codes 0 to 7 of a four-bit float mean; 8 to 15 are their negatives."""
+from engine.checkpoints.unpack.fp4 import fp4
 
 
 def nvfp4(raw: Raw, stored: Stored) -> Tensor:
@@ -36,8 +32,7 @@ def nvfp4(raw: Raw, stored: Stored) -> Tensor:
     halves = [codes >> 4, codes & 15]
     if stored.options["low_first"]:
         halves.reverse()
-    meaning = torch.tensor([*_E2M1, *(-value for value in _E2M1)], device=codes.device)
-    numbers = meaning[torch.stack(halves, dim=-1).int()].reshape(stored.shape)
+    numbers = fp4(torch.stack(halves, dim=-1)).reshape(stored.shape)
     scale = raw["scale"].float().reshape(())
     if "input_scale" in raw:
         scale = scale * raw["input_scale"].float().reshape(())

@@ -8,17 +8,13 @@ References: Li et al., "SVDQuant", arXiv 2411.05007; PTX ISA, "Matrix fragments 
 
 from __future__ import annotations
 
-from typing import Final
-
 import torch
 from torch import Tensor
 
 from engine.checkpoints.formats.door import PLAIN, Stored
 from engine.checkpoints.formats.nunchaku import FP4_GROUP, INT4_GROUP, TILE
 from engine.checkpoints.unpack.door import Raw
-
-_E2M1: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-"""The sizes of 4-bit floating point numbers; the fourth bit is the sign."""
+from engine.checkpoints.unpack.fp4 import fp4
 
 
 def unpack(raw: Raw, stored: Stored) -> Tensor:
@@ -29,7 +25,7 @@ def unpack(raw: Raw, stored: Stored) -> Tensor:
     codes = _codes(raw["qweight"].view(torch.uint8)[cut], columns)
     scales = raw["wscales"].reshape(-1, raw["wscales"].shape[0], TILE)[tiles]
     if raw["wscales"].dtype == torch.float8_e4m3fn:
-        weight = _scaled(_fp4(codes), _micro_scales(scales), FP4_GROUP)
+        weight = _scaled(fp4(codes), _micro_scales(scales), FP4_GROUP)
         if "wtscale" in raw:
             weight *= raw["wtscale"].float()
         if "wcscales" in raw:
@@ -60,12 +56,6 @@ def _codes(packed: Tensor, columns: int) -> Tensor:
 def _int4(codes: Tensor) -> Tensor:
     """Read two's complement of 4 bits, uint8 [n, k], as float32."""
     return ((codes ^ 8).to(torch.int8) - 8).float()
-
-
-def _fp4(codes: Tensor) -> Tensor:
-    """Read floating point of 4 bits (E2M1), uint8 [n, k], as float32."""
-    sizes = torch.tensor((*_E2M1, *(-size for size in _E2M1)), device=codes.device)
-    return sizes[codes.int()]
 
 
 def _scaled(values: Tensor, scales: Tensor, group: int) -> Tensor:
