@@ -28,13 +28,14 @@ OMNI: Final = "omni-base"
 _TITLES: Final = ("modelspec.architecture", "modelspec.title", "model_class", "general.name")
 """Where the metadata of other programs' files may say what they are."""
 
+_START: Final = "(?<![a-z])(z.?image.?)?"
 _WORDS: Final = (
     (re.compile("twin.?flow"), "twinflow-turbo"),
-    (re.compile("de.?turbo"), "de-turbo"),
+    (re.compile(_START + "de.?turbo"), "de-turbo"),
     (re.compile("turbo"), "turbo"),
-    (re.compile("base(?![a-z])"), "base"),
+    (re.compile(_START + "(omni.?)?base(?![a-z])"), "base"),
 )
-"""What names say, the more telling words first.
+"""What names say, the more telling words first; some must not be the end of another word.
 
 Those of Omni and Edit are not among them: a file so called that has the plain architecture paints
 like the plain model.
@@ -67,7 +68,8 @@ def identify(
 
 def named_variant(text: str) -> str | None:
     """Return the variant whose name a file name or title holds."""
-    return next((variant for word, variant in _WORDS if word.search(text.lower())), None)
+    words = re.sub("([a-z])([A-Z])", r"\1 \2", text).lower()
+    return next((variant for word, variant in _WORDS if word.search(words)), None)
 
 
 def _downloaded_as(path: Path) -> str | None:
@@ -83,12 +85,12 @@ def _downloaded_as(path: Path) -> str | None:
 def _hints(
     transformer: Part, path: Path, shift: float | None, data: Path | None
 ) -> Iterator[str | None]:
-    """Yield what the metadata, schedule, name and earlier answers say, the surest first."""
+    """Yield what the file itself and the user said, then what may be guessed, the surest first."""
     metadata = transformer.headers[0].metadata
     yield metadata.get(VARIANT_KEY)
     yield _downloaded_as(path)
+    yield None if data is None else remembered(transformer.digest, data)
     yield from (named_variant(metadata.get(key, "")) for key in _TITLES)
     if shift is not None:
         yield "base" if shift >= UNDISTILLED_SHIFT else "turbo"
     yield named_variant(path.name)
-    yield None if data is None else remembered(transformer.digest, data)

@@ -89,7 +89,13 @@ def test_what_a_download_left_word_of_tells(source, tmp_path):
         ("TwinFlow-Z-Image-Turbo_bf16.safetensors", "twinflow-turbo"),
         ("twin_flow.safetensors", "twinflow-turbo"),
         ("svdq-int4_r256-z-image-turbo.safetensors", "turbo"),
+        ("Z-Image-DeTurboV2", "de-turbo"),
+        ("zimagedeturbo", "de-turbo"),
+        ("zimagebase.safetensors", "base"),
+        ("BASE", "base"),
+        ("handmade_turbo", "turbo"),
         ("my_basement_pictures.safetensors", None),
+        ("my_database_v2.safetensors", None),
         ("z_image_edit.safetensors", None),
         ("model.safetensors", None),
         ("", None),
@@ -106,7 +112,18 @@ def test_an_answer_is_remembered_by_content_and_not_by_name(silent, tmp_path):
     moved = silent.rename(silent.parent / "other.safetensors")
     assert identity(moved, data=data) == ("base", True, 6.0)
     assert identity(moved) == ("turbo", False, 3.0)
-    assert identity(moved.rename(moved.parent / "turbo.safetensors"), data=data)[0] == "turbo"
+    assert identity(moved.rename(moved.parent / "turbo.safetensors"), data=data)[0] == "base"
+
+
+def test_an_answer_goes_before_guesses_but_not_before_what_the_file_says(silent, tmp_path):
+    data = tmp_path / "data"
+    (silent.parent / "scheduler_config.json").write_text(json.dumps({"shift": 6.0}))
+    guessed = with_metadata(silent, **{"modelspec.title": "Z-Image-Base"})
+    remember(open_model(guessed).parts.transformer.digest, "turbo", data)
+    assert identity(guessed, data=data)[0] == "turbo"
+    said = with_metadata(silent, variant="base")
+    remember(open_model(said).parts.transformer.digest, "turbo", data)
+    assert identity(said, data=data)[0] == "base"
 
 
 def test_answers_are_bounded_and_the_oldest_goes_first(tmp_path, monkeypatch):
