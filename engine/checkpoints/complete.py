@@ -56,13 +56,13 @@ def complete(path: Path, found: Found, homes: Iterable[Path]) -> tuple[Parts, Pa
     parts, tokenizers, damage = dict(found.parts), list[Path](), list[str]()
     tokenizer = found.tokenizer if Role.TEXT_ENCODER in parts else None
     for kit in _kits(path, found, homes):
-        if tokenizer is not None and _SIDE.keys() <= parts.keys():
-            break
         parts = {**kit.parts, **parts}
         tokenizers += kit.tokenizers
         damage += kit.damage
         if tokenizer is None and Role.TEXT_ENCODER in parts:
             tokenizer = _fitting(tokenizers, parts[Role.TEXT_ENCODER])
+        if tokenizer is not None and _SIDE.keys() <= parts.keys():
+            break
     missing = [name for role, name in _SIDE.items() if role not in parts]
     if missing or tokenizer is None:
         listed = ", ".join([*missing, *(() if tokenizer else ("tokenizer",))])

@@ -26,13 +26,15 @@ SUBFOLDERS: Final = MappingProxyType(
 """Where each network lies in a diffusers folder."""
 
 LOOSE_FOLDERS: Final = (
-    "diffusion_models", "unet", "text_encoders", "text_encoder", "clip", "vae", "VAE", "Qwen3",
+    "text_encoders", "text_encoder", "clip", "vae", "VAE", "Qwen3", "diffusion_models", "unet",
 )  # fmt: skip
 """Folders that other programs sort loose parts into."""
 
 MAX_TOKENIZER_BYTES: Final = 20_000_000
 MAX_LOOSE_FILES: Final = 200
 MAX_SHARDS: Final = 200
+FEW_FILES: Final = 12
+"""A folder of more weight files is a shelf of models."""
 
 _MAX_INDEX_BYTES: Final = 8_000_000
 _MAX_INDEX_VALUES: Final = MAX_TENSORS + 100
@@ -109,14 +111,17 @@ def shards(path: Path) -> list[Path]:
 
 def loose_files(folder: Path) -> Iterator[list[Path]]:
     """Yield the weight files of a folder, each with its sisters, in order of name."""
-    paths: list[Path] = []
-    # A folder that may not be listed has nothing for us.
-    with suppress(OSError):
-        paths += [path for path in folder.iterdir() if path.name.lower().endswith(_LOOSE_ENDINGS)]
-    for path in sorted(paths)[:MAX_LOOSE_FILES]:
+    for path in sorted(_loose(folder))[:MAX_LOOSE_FILES]:
         group = shards(path)
         if path == group[0]:
             yield group
+
+
+def _loose(folder: Path) -> list[Path]:
+    # A folder that may not be listed has nothing for us.
+    with suppress(OSError):
+        return [path for path in folder.iterdir() if path.name.lower().endswith(_LOOSE_ENDINGS)]
+    return []
 
 
 def loose_folders(folder: Path) -> list[Path]:
@@ -130,11 +135,16 @@ def folder_of(path: Path) -> Path:
 
 
 def folders_beside(path: Path) -> list[Path]:
-    """Return where the other parts of the model at `path` may lie: in its folder and next to it."""
+    """Return where the other parts of the model at `path` may lie: in its folder and next to it.
+
+    Shelves of models come last: reading all their headers takes seconds.
+    """
     home = folder_of(path)
     around = (home, home.parent, home.parent.parent)
     inner = [folder for place in around for folder in loose_folders(place)[1:]]
-    return [home, *inner]
+    return sorted(
+        dict.fromkeys([home, *inner]), key=lambda place: max(FEW_FILES, len(_loose(place)))
+    )
 
 
 def configs_of(file: Path) -> Iterator[Path]:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from engine.checkpoints import look
 from engine.checkpoints.load import (
     load_text_encoder,
     load_tokenizer,
@@ -100,6 +101,46 @@ def test_what_lies_beside_the_file_goes_before_what_is_installed(source, lonely,
     checkpoint = open_model(lonely, hints=Hints(homes=(home,)))
     taken = [part.headers[0].path for part in checkpoint.parts.every]
     assert not [path for path in (*taken, checkpoint.tokenizer) if path.is_relative_to(home)]
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[Path]:
+    """The files whose headers were read, each time that they were."""
+    paths, read = [], look.read_header
+    monkeypatch.setattr(look, "read_header", lambda path: paths.append(path) or read(path))
+    return paths
+
+
+def strangers(folder: Path, count: int) -> None:
+    for number in range(count):
+        save_file({"blocks.0.self_attn.q.weight": torch.ones(1)}, folder / f"{number}.safetensors")
+
+
+def test_a_shelf_of_strangers_is_not_searched_for_parts_that_lie_in_their_own_folders(
+    source, reads, tmp_path
+):
+    path = layouts.as_sorted_parts(source, tmp_path)
+    shelf = path.parent.parent
+    path = path.rename(shelf / path.name)
+    strangers(shelf, 20)
+    assert open_model(path)
+    assert [read for read in reads if read.parent == shelf] == [path]
+
+
+def test_no_folder_is_searched_twice(source, lonely, reads):
+    shelf = lonely.parent.rename(lonely.parent.parent / "diffusion_models")
+    strangers(shelf, 20)
+    with pytest.raises(NotFound):
+        open_model(shelf / lonely.name)
+    assert reads.count(shelf / "3.safetensors") == 1
+
+
+def test_a_part_beside_the_file_goes_before_a_folder_of_parts(source, tmp_path):
+    model = layouts.as_loose_parts(source, tmp_path)
+    (model / "vae").mkdir()
+    shutil.copy(model / "three.safetensors", model / "vae/ae.safetensors")
+    checkpoint = open_model(model / "one.safetensors")
+    assert checkpoint.parts.vae.headers[0].path == model / "three.safetensors"
 
 
 def test_of_several_encoders_the_one_that_fits_is_taken(source, reference_folder, tmp_path):
