@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from engine import strict_json
+from engine.checkpoints.entry import MAX_NAME_CHARACTERS
 from engine.checkpoints.files import label, read_object
 from engine.checkpoints.header import Header, TensorEntry
 from engine.errors import FileRejected, NotFound
@@ -29,19 +30,21 @@ _SCALARS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """What stands beside the tensors: alpha for all, for some by module, rank-stabilised or not."""
+    """What stands beside the tensors: alpha for all, for some by module, rank-stabilised or not.
+
+    patterns: ends of modules' names, never expressions, each with its place among them and alpha.
+    """
 
     alpha: float | None = None
-    patterns: Mapping[str, float] = field(default_factory=dict)
+    patterns: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     rank_stabilised: bool = False
 
     def of(self, module: str) -> float | None:
-        """Return alpha of one module; a pattern is the end of its name, never an expression."""
-        name = f"_{canonical(module)}"
-        for pattern, alpha in self.patterns.items():
-            if name.endswith(f"_{canonical(module_of(pattern))}"):
-                return alpha
-        return self.alpha
+        """Return alpha of one module: that of the first pattern which ends its name."""
+        parts = canonical(module).split("_")
+        ends = ("_".join(parts[start:]) for start in range(len(parts)))
+        found = [self.patterns[end] for end in ends if end in self.patterns]
+        return min(found)[1] if found else self.alpha
 
 
 def read_scalar(file: BinaryIO, entry: TensorEntry) -> float:
@@ -79,14 +82,21 @@ def stated_alpha(header: Header, ranks: Collection[int]) -> Stated:
 def _of_configuration(values: Mapping[str, object]) -> Stated:
     """Read PEFT's configuration, whose names may stand behind `transformer.`."""
     plain = {name.removeprefix("transformer."): value for name, value in values.items()}
-    patterns = plain.get("alpha_pattern")
-    found = patterns.items() if isinstance(patterns, dict) else ()
-    numbers = ((name, _number(alpha)) for name, alpha in found)
     return Stated(
         _number(plain.get("lora_alpha", plain.get("alpha"))),
-        {name: alpha for name, alpha in numbers if alpha is not None},
+        _patterns(plain.get("alpha_pattern")),
         plain.get("use_rslora") is True,
     )
+
+
+def _patterns(stated: object) -> dict[str, tuple[int, float]]:
+    """Read alpha by ends of modules' names; what is longer than any name fits none."""
+    found: dict[str, tuple[int, float]] = {}
+    for place, (name, value) in enumerate(stated.items() if isinstance(stated, dict) else ()):
+        alpha = _number(value)
+        if alpha is not None and len(name) <= MAX_NAME_CHARACTERS:
+            found.setdefault(canonical(module_of(name)), (place, alpha))
+    return found
 
 
 def _object(text: str | None) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -48,6 +49,42 @@ def test_junk_beside_the_tensors_is_ignored(text, tmp_path):
     path = pair(tmp_path, metadata={"lora_adapter_metadata": text, "ss_network_alpha": text})
     (tmp_path / "adapter_config.json").write_text(text)
     assert scale_of(path) == 1.0
+
+
+def with_patterns(patterns, folder, count=1):
+    """An adapter of many modules, and alphas by the ends of their names."""
+    configuration = {"lora_alpha": 2, "alpha_pattern": patterns}
+    book = Book({}, metadata={"lora_adapter_metadata": json.dumps(configuration)})
+    for index in range(count):
+        stem = f"transformer.layers.{index}.attention.to_q"
+        book.tensors |= {f"{stem}.lora_A.weight": torch.ones(1, 4),
+                         f"{stem}.lora_B.weight": torch.ones(4, 1)}  # fmt: skip
+    return book.save(folder / "one.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "alpha"),
+    [
+        ({"to_q": 3, "layers.0.attention.to_q": 5}, 3),
+        ({"layers.0.attention.to_q": 5, "to_q": 3}, 5),
+        ({"transformer.layers.0.attention.to_q": 5}, 5),
+        ({"o_q": 3, "attention": 4, ".*": 5, "to_q": "6"}, 2),
+    ],
+)
+def test_the_first_pattern_that_ends_a_modules_name_counts(patterns, alpha, tmp_path):
+    assert scale_of(with_patterns(patterns, tmp_path)) == alpha
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [{f"layers.{i}.nothing": 1 for i in range(20_000)}, {"unet." * 190_000: 1}],
+    ids=["very many", "very long"],
+)
+def test_hostile_patterns_cost_no_time(patterns, tmp_path):
+    path = with_patterns(patterns, tmp_path, 1000)
+    began = time.process_time()
+    assert {change.alpha for change in read_lora(path).changes} == {2.0}
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16,
