@@ -20,6 +20,8 @@ from engine.errors import FileRejected, NotFound
 from engine.lora.names import canonical, module_of
 
 ADAPTER_CONFIG: Final = "adapter_config.json"
+_PEFT_NAME: Final = "adapter_model.safetensors"
+_PEFT_WRAPPER: Final = "base_model.model."
 ADAPTER_METADATA: Final = "lora_adapter_metadata"
 _MAX_METADATA_BYTES: Final = 1_000_000
 _SCALARS: Final = {
@@ -65,6 +67,7 @@ def stated_alpha(header: Header, ranks: Collection[int]) -> Stated:
     """Return what a file, or the configuration beside it, says of alpha.
 
     `ranks` are those of the file: a configuration that names another one belongs to another file.
+    So does one beside a file that PEFT did not write.
     """
     inside = _object(header.metadata.get(ADAPTER_METADATA))
     if inside:
@@ -72,11 +75,15 @@ def stated_alpha(header: Header, ranks: Collection[int]) -> Stated:
     alpha = _number(_as_float(header.metadata.get("ss_network_alpha")))
     if alpha is not None:
         return Stated(alpha)
+    if header.path.name != _PEFT_NAME and not any(
+        n.startswith(_PEFT_WRAPPER) for n in header.tensors
+    ):
+        return Stated()
     try:
         beside = read_object(header.path.with_name(ADAPTER_CONFIG))
     except (NotFound, FileRejected):
         return Stated()
-    return _of_configuration(beside) if beside.get("r") in ranks else Stated()
+    return _of_configuration(beside) if _number(beside.get("r")) in ranks else Stated()
 
 
 def _of_configuration(values: Mapping[str, object]) -> Stated:

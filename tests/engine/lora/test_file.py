@@ -33,12 +33,30 @@ def scale_of(path):
     return change.scale
 
 
-def test_a_configuration_of_another_file_in_the_folder_is_ignored(base, tmp_path):
+@pytest.mark.parametrize("rank", [32, [4], {}, "4", None, True])
+def test_a_configuration_of_another_file_in_the_folder_is_ignored(rank, base, tmp_path):
     book = Book(base)
     peft_with_configuration(book)
-    book.beside["adapter_config.json"] = {"r": 32, "lora_alpha": 64}
+    book.beside["adapter_config.json"] = {"r": rank, "lora_alpha": 64}
     lora = read_lora(book.save(tmp_path / "adapter_model.safetensors"))
     assert {change.scale for change in lora.changes} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "scale"),
+    [
+        ("adapter_model", "transformer.layers.0.attention.to_q", 16.0),
+        ("style", "base_model.model.layers.0.attention.to_q", 16.0),
+        ("style", "transformer.layers.0.attention.to_q", 1.0),
+    ],
+)
+def test_only_files_of_peft_heed_a_configuration_beside_them(name, stem, scale, tmp_path):
+    book = Book({}, beside={"adapter_config.json": {"r": 4, "lora_alpha": 64}})
+    book.tensors = {
+        f"{stem}.lora_A.weight": torch.ones(4, 64),
+        f"{stem}.lora_B.weight": torch.ones(64, 4),
+    }
+    assert scale_of(book.save(tmp_path / f"{name}.safetensors")) == scale
 
 
 @pytest.mark.parametrize(
