@@ -102,13 +102,16 @@ def file_name(role: Role, first: Path) -> str:
 
 
 def _items(role: Role, part: Part, parts: Mapping[Role, Part], int8: bool) -> Iterator[Item]:
-    """List the weights of a network; beside other networks it keeps its prefix."""
+    """List the weights of a network; beside other networks it keeps its prefix.
+
+    An autoencoder keeps its number types: it is small, and bfloat16 shows in its pictures.
+    """
     if role is Role.TRANSFORMER:
         yield from _transformer_items(part, part.prefix if len(parts) > 1 else "", int8=int8)
         return
     for name in part.weights:
         rounded = role is Role.TEXT_ENCODER and _TEXT_LAYER.fullmatch(name) is not None
-        yield _item(part, name, (name,), rounded=rounded, int8=int8)
+        yield _item(part, name, (name,), rounded=rounded, int8=int8 or role is Role.VAE)
 
 
 def _transformer_items(part: Part, prefix: str, *, int8: bool) -> Iterator[Item]:

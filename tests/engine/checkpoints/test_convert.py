@@ -15,11 +15,16 @@ from safetensors.torch import load_file, save_file
 
 from engine import cli
 from engine.checkpoints.convert import Conversion, convert
+from engine.checkpoints.header import DTYPE_BYTES, read_header
 from engine.checkpoints.load import load_text_encoder, load_transformer
 from engine.checkpoints.open import open_model
+from engine.checkpoints.unpack.rows import regular_hadamard
+from engine.checkpoints.writer import Planned, write_tensors
 from engine.errors import BadRequest, Cancelled, DiskError, FileRejected, NotFound
 from engine.quant.linear import Int8Linear
 from engine.quant.recipe import Form
+from engine.quant.rows import quantise_rows
+from tests.engine.checkpoints import layouts
 
 CPU = torch.device("cpu")
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
@@ -132,6 +137,38 @@ def test_integers_stay_as_they_are_when_converted_again(converted, tmp_path):
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+def test_turned_columns_are_turned_back_since_quanto_has_none(reference_folder, tmp_path):
+    stored = load_file(reference_folder / WEIGHTS)
+    name = "layers.1.feed_forward.w1"
+    rows = quantise_rows(stored[f"{name}.weight"] @ regular_hadamard(64, CPU))
+    options = {"format": "int8_tensorwise", "convrot": True, "convrot_groupsize": 64}
+    layers = json.dumps({"format_version": "1.0", "layers": {name: options}})
+    changed = {**stored, f"{name}.weight": rows.values, f"{name}.weight_scale": rows.scales}
+    save_file(changed, tmp_path / "turned.safetensors", {"_quantization_metadata": layers})
+    goal = tmp_path / "int8.safetensors"
+    convert(Conversion(source=tmp_path / "turned.safetensors", goal=goal, int8=True))
+    found = load_file(goal)
+    dense = found[f"{name}.weight._data"].float() * found[f"{name}.weight._scale"].float()
+    right = stored[f"{name}.weight"]
+    assert (dense - right).norm() / right.norm() < 0.02
+
+
+def test_every_tensor_lies_at_a_multiple_of_its_own_size(converted):
+    header = read_header(converted / WEIGHTS)
+    assert {tensor.dtype for tensor in header.tensors.values()} == {"I8", "F32"}
+    for tensor in header.tensors.values():
+        assert tensor.start % DTYPE_BYTES[tensor.dtype] == 0
+
+
+def test_wide_numbers_stand_before_narrow_ones(tmp_path):
+    planned = [Planned("a", "I8", (3,)), Planned("b", "F32", (1,)), Planned("c", "BF16", (1,))]
+    tensors = [("a", torch.ones(3)), ("c", torch.ones(1)), ("b", torch.ones(1))]
+    write_tensors(tmp_path / "file", planned, {}, tensors)
+    entries = read_header(tmp_path / "file").tensors
+    assert sorted(entries, key=lambda name: entries[name].start) == ["b", "c", "a"]
+    assert entries["b"].start % 8 == 0
+
+
 def test_half_precision_gets_wider_scales(our_folder, tmp_path):
     convert(Conversion(source=our_folder, goal=tmp_path / "int8", int8=True))
     found = load_file(tmp_path / "int8" / WEIGHTS)
@@ -151,6 +188,23 @@ def test_a_conversion_that_is_stopped_leaves_no_file(reference_folder, tmp_path)
     with pytest.raises(Cancelled):
         convert(Conversion(source=reference_folder / WEIGHTS, goal=goal, int8=True, on_tensor=stop))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def public(tokenizer_folder, tmp_path_factory) -> Path:
+    """A diffusers folder whose transformer does not say which variant it is."""
+    return layouts.save_public(tmp_path_factory.mktemp("public"), tokenizer_folder)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_the_autoencoder_of_an_all_in_one_file_stays_as_it_is(int8, public, tmp_path):
+    source, goal = layouts.as_all_in_one(public, tmp_path), tmp_path / "goal.safetensors"
+    convert(Conversion(source=source, goal=goal, int8=int8))
+    before, after = load_file(source), load_file(goal)
+    names = {name for name in before if name.startswith(layouts.AIO_PREFIXES[2])}
+    assert names == {name for name in after if name.startswith(layouts.AIO_PREFIXES[2])}
+    assert all(torch.equal(before[name], after[name]) for name in names)
+    assert {after[name].dtype for name in names} == {torch.float16}
 
 
 def test_what_is_there_is_replaced_only_on_demand(reference_folder, tmp_path):
