@@ -12,7 +12,9 @@ from typing import Final
 
 from engine.checkpoints.checkpoint import Part
 from engine.checkpoints.files import label
-from engine.checkpoints.look import look
+from engine.checkpoints.identity import identify
+from engine.checkpoints.look import Found, look
+from engine.checkpoints.open import stated_shift
 from engine.checkpoints.recognise import Role
 from engine.checkpoints.rewrite import file_name, write_weights
 from engine.errors import BadRequest, FileRejected, NotFound
@@ -27,13 +29,15 @@ _INDEX: Final = ".safetensors.index.json"
 class Conversion:
     """What to convert, to where and to what. force: replace what is there.
 
-    on_tensor runs before each weight; it may raise to cancel.
+    data: folder in which answers to "which variant is this?" are remembered. on_tensor runs before
+    each weight; it may raise to cancel.
     """
 
     source: Path
     goal: Path
     int8: bool
     force: bool = False
+    data: Path | None = None
     on_tensor: Callable[[], None] = lambda: None
 
 
@@ -43,9 +47,10 @@ def convert(wanted: Conversion) -> None:
     Raises `BadRequest`, `NotFound`, `FileRejected` or `DiskError`, each with the reason.
     """
     _check_goal(wanted)
-    parts = look(wanted.source).parts
+    found = look(wanted.source)
+    parts, variant = found.parts, _variant(wanted, found)
     if wanted.source.is_dir():
-        _convert_folder(wanted, parts)
+        _convert_folder(wanted, parts, variant)
         return
     if not any(role in parts for role in _CONVERTED):
         raise FileRejected(
@@ -56,7 +61,20 @@ def convert(wanted: Conversion) -> None:
         raise BadRequest(
             f"{wanted.goal.name!r:.200} does not end in {ENDING}.", f"Call it NAME{ENDING}."
         )
-    write_weights(wanted.goal, parts, int8=wanted.int8, on_tensor=wanted.on_tensor)
+    _write(wanted, wanted.goal, parts, variant)
+
+
+def _variant(wanted: Conversion, found: Found) -> str | None:
+    """Return which variant a model is, if anything says so: what does may not come along."""
+    if Role.TRANSFORMER not in found.parts:
+        return None
+    transformer, shift = found.parts[Role.TRANSFORMER], stated_shift(found)
+    identity = identify(transformer, wanted.source, shift, None, wanted.data)
+    return identity.variant.name if identity.is_known else None
+
+
+def _write(wanted: Conversion, path: Path, parts: Mapping[Role, Part], variant: str | None) -> None:
+    write_weights(path, parts, int8=wanted.int8, variant=variant, on_tensor=wanted.on_tensor)
 
 
 def _check_goal(wanted: Conversion) -> None:
@@ -82,7 +100,7 @@ def _check_goal(wanted: Conversion) -> None:
         raise BadRequest(f"{goal} is there already.", "Add --force to replace it.")
 
 
-def _convert_folder(wanted: Conversion, parts: Mapping[Role, Part]) -> None:
+def _convert_folder(wanted: Conversion, parts: Mapping[Role, Part], variant: str | None) -> None:
     """Convert the networks of a folder, and link or copy the rest."""
     done = {role: part for role, part in parts.items() if role in _CONVERTED}
     files = {header.path for part in done.values() for header in part.headers}
@@ -96,7 +114,7 @@ def _convert_folder(wanted: Conversion, parts: Mapping[Role, Part]) -> None:
             )
         path = wanted.goal / first.parent.relative_to(wanted.source) / file_name(role, first)
         make_folder(path.parent)
-        write_weights(path, {role: part}, int8=wanted.int8, on_tensor=wanted.on_tensor)
+        _write(wanted, path, {role: part}, variant)
     for path in rest:
         wanted.on_tensor()
         copy = wanted.goal / path.relative_to(wanted.source)

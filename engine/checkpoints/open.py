@@ -74,7 +74,7 @@ def open_found(path: Path, found: Found, hints: Hints) -> Checkpoint:
         vae=vae_config(parts.vae.bare_shapes, declared(Role.VAE, parts.vae)),
         text_encoder=_text_encoder(parts.text_encoder, main),
     )
-    stated = None if found.scheduler is None else _shift(found.scheduler)
+    stated = stated_shift(found)
     identity = identify(parts.transformer, path, stated, hints.variant, hints.data)
     shift = identity.variant.defaults.shift if stated is None else stated
     with opened(tokenizer) as file:
@@ -113,8 +113,11 @@ def _text_encoder(part: Part, transformer: TransformerConfig) -> dict[str, Any]:
     return config
 
 
-def _shift(path: Path) -> float:
-    stated = Declared(read_object(path), label(path))
+def stated_shift(found: Found) -> float | None:
+    """Return the shift of the schedule that comes with a model; raise `FileRejected`."""
+    if found.scheduler is None:
+        return None
+    stated = Declared(read_object(found.scheduler), label(found.scheduler))
     stated.must_be(use_dynamic_shifting=False, num_train_timesteps=1000)
     return stated.number("shift", 1.0, 0.01, 100.0)
 

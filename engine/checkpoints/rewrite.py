@@ -77,12 +77,13 @@ def write_weights(
     parts: Mapping[Role, Part],
     *,
     int8: bool,
+    variant: str | None = None,
     on_tensor: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the networks of one file, or of its shards, to the file `path`.
 
-    `on_tensor` runs before each weight; it may raise to cancel. Raises `DiskError`, and
-    `FileRejected` for weights that are damaged.
+    A `variant` is noted in it where it holds a transformer. `on_tensor` runs before each weight;
+    it may raise to cancel. Raises `DiskError`, and `FileRejected` for weights that are damaged.
     """
     items = [item for role, part in parts.items() for item in _items(role, part, parts, int8)]
     headers = next(iter(parts.values())).headers
@@ -90,7 +91,10 @@ def write_weights(
     planned = [tensor for item in items for tensor in item.planned]
     with open_weights(headers, weights) as source:
         tensors = _tensors(items, source, on_tensor)
-        write_tensors(path, planned, _metadata(parts, items), tensors)
+        told = _metadata(parts, items)
+        if variant is not None and Role.TRANSFORMER in parts:
+            told[VARIANT_KEY] = variant
+        write_tensors(path, planned, told, tensors)
 
 
 def file_name(role: Role, first: Path) -> str:

@@ -16,8 +16,10 @@ from safetensors.torch import load_file, save_file
 from engine import cli
 from engine.checkpoints.convert import Conversion, convert
 from engine.checkpoints.header import DTYPE_BYTES, read_header
+from engine.checkpoints.identity import VARIANT_KEY
 from engine.checkpoints.load import load_text_encoder, load_transformer
-from engine.checkpoints.open import open_model
+from engine.checkpoints.memory import remember
+from engine.checkpoints.open import Hints, open_model
 from engine.checkpoints.unpack.rows import regular_hadamard
 from engine.checkpoints.writer import Planned, write_tensors
 from engine.errors import BadRequest, Cancelled, DiskError, FileRejected, NotFound
@@ -205,6 +207,32 @@ def test_the_autoencoder_of_an_all_in_one_file_stays_as_it_is(int8, public, tmp_
     assert names == {name for name in after if name.startswith(layouts.AIO_PREFIXES[2])}
     assert all(torch.equal(before[name], after[name]) for name in names)
     assert {after[name].dtype for name in names} == {torch.float16}
+
+
+def noted_variant(source: Path, goal: Path, data: Path | None = None) -> str | None:
+    """The variant that a conversion notes in the file it writes."""
+    convert(Conversion(source=source, goal=goal, int8=False, data=data, force=True))
+    return metadata(goal).get(VARIANT_KEY)
+
+
+def test_what_told_the_variant_of_a_file_is_noted_in_the_new_one(public, tmp_path):
+    source, goal = tmp_path / "x.safetensors", tmp_path / "goal.safetensors"
+    save_file(layouts.weights_of(public, "transformer"), source)
+    assert noted_variant(source, goal) is None
+    remember(open_model(source, hints=Hints(homes=(public,))).parts.transformer.digest, "base",
+             tmp_path / "data")  # fmt: skip
+    assert noted_variant(source, goal, tmp_path / "data") == "base"
+    assert (
+        noted_variant(source.rename(tmp_path / "z_image_de_turbo.safetensors"), goal) == "de-turbo"
+    )
+    (tmp_path / "scheduler_config.json").write_text(json.dumps({"shift": 6.0}))
+    source = (tmp_path / "z_image_de_turbo.safetensors").rename(source)
+    assert noted_variant(source, goal) == "base"
+
+
+def test_a_text_encoder_is_of_no_variant(public, tmp_path):
+    source = public / "text_encoder/model.safetensors"
+    assert noted_variant(source, tmp_path / "goal.safetensors") is None
 
 
 def test_what_is_there_is_replaced_only_on_demand(reference_folder, tmp_path):
