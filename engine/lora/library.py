@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
 
@@ -38,7 +41,7 @@ def list_loras(folder: Path) -> tuple[LoraEntry, ...]:
     """
     try:
         root = folder.resolve(strict=True)
-        found = [entry for path in _files(root) if (entry := _entry(path, root)) is not None]
+        found = [entry for file in _files(root) if (entry := _entry(file, root)) is not None]
     except (OSError, RuntimeError):
         return ()
     return tuple(sorted(found, key=lambda entry: (entry.name.casefold(), entry.name)))
@@ -72,30 +75,42 @@ def find_lora(name: str, folder: Path) -> Path:
     return found[0].path
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """Yield the files of a folder and its sub-folders; links to folders are not followed."""
-    seen = 0
-    for place, folders, files in os.walk(root):
-        depth = len(Path(place).relative_to(root).parts)
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and depth < MAX_DEPTH)
-        for name in sorted(files):
-            seen += 1
-            if not name.startswith(".") and name.lower().endswith(SUFFIX):
-                yield Path(place, name)
-        seen += len(folders)
-        if seen > MAX_ENTRIES:
-            return
+def _files(root: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield the adapter files of a folder and its sub-folders; what is nearer comes first."""
+    folders, left = deque([(root, 0)]), MAX_ENTRIES
+    while folders:
+        place, depth = folders.popleft()
+        inside = _inside(place, left)
+        left -= len(inside)
+        for entry, is_folder in inside:
+            if entry.name.startswith("."):
+                continue
+            path = Path(entry.path)
+            # On Windows a junction is a folder that may lead out.
+            if is_folder and depth < MAX_DEPTH and path.resolve().is_relative_to(root):
+                folders.append((path, depth + 1))
+            elif not is_folder and entry.name.lower().endswith(SUFFIX):
+                yield entry
 
 
-def _entry(path: Path, root: Path) -> LoraEntry | None:
+def _inside(folder: Path, most: int) -> list[tuple[os.DirEntry[str], bool]]:
+    """Return what lies in a folder and whether each is one, links are not; at most so many."""
     try:
-        real = path.resolve(strict=True)
-        if not real.is_relative_to(root) or not real.is_file():
+        with os.scandir(folder) as found:
+            return [(entry, entry.is_dir(follow_symlinks=False)) for entry in islice(found, most)]
+    except OSError:
+        return []
+
+
+def _entry(found: os.DirEntry[str], root: Path) -> LoraEntry | None:
+    path = Path(found.path)
+    try:
+        if found.is_symlink() and not path.resolve(strict=True).is_relative_to(root):
             return None
-        state = real.stat()
+        state = found.stat()
     except (OSError, RuntimeError):
         return None
     name = path.relative_to(root).as_posix()
-    if not name.isprintable():
+    if not stat.S_ISREG(state.st_mode) or not name.isprintable():
         return None
     return LoraEntry(name=name, path=path, size=state.st_size, changed=state.st_mtime_ns)

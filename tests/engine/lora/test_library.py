@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +80,29 @@ def test_very_deep_folders_and_odd_names_are_left_out(folder):
     (deep / "deep.safetensors").touch()
     (folder / "two\nlines.safetensors").touch()
     assert names(folder) == before
+
+
+def test_a_listing_ends_after_so_many_entries(folder, monkeypatch):
+    for index in range(40):
+        (folder / f"{index}.safetensors").touch()
+    monkeypatch.setattr("engine.lora.library.MAX_ENTRIES", 20)
+    assert 15 <= len(names(folder)) <= 20
+
+
+def test_folders_and_links_alone_are_followed_to_their_end(folder, monkeypatch):
+    (folder / "junction").mkdir()
+    (folder / "junction" / "away.safetensors").touch()
+    (folder / "also.safetensors").symlink_to(folder / "cat.safetensors")
+    followed, resolve = [], Path.resolve
+
+    def noted(path: Path, strict: bool = False) -> Path:
+        followed.append(path.name)
+        return resolve(folder.parent if path.name == "junction" else path, strict)
+
+    before = [name for name in names(folder) if not name.startswith("junction/")]
+    monkeypatch.setattr(Path, "resolve", noted)
+    assert names(folder) == before
+    assert sorted(followed) == ["also.safetensors", "junction", "loras", "old", "people", "styles"]
 
 
 def test_a_missing_folder_lists_nothing(tmp_path):
