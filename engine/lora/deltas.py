@@ -194,7 +194,8 @@ def read_raw(change: Change, read: Callable[[str], Tensor], device: torch.device
     """Read the tensors of a change as float32; `read` gives them as stored, by name."""
     found = {}
     for role, name in change.tensors.items():
-        tensor = read(name).to(device).float()
+        # Not every device can hold what is stored: Apple's know neither float8 nor float64.
+        tensor = read(name).float().to(device)
         found[role] = tensor.reshape(matrix(tuple(tensor.shape)))
     return found
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.lora.deltas import Full, Kron, Low, delta_of
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from engine.lora.deltas import Full, Kron, Low, delta_of, read_raw
+from engine.lora.file import Change
 from engine.lora.forms import Form
 
 
@@ -65,3 +68,22 @@ def test_scaling_a_change_scales_its_matrix(form, axis):
     }[form]
     factor = torch.randn(8, 1) if axis == "rows" else torch.randn(1, 15)
     assert close(delta.scaled(factor), delta.matrix() * factor)
+
+
+class Narrow(TorchDispatchMode):
+    """The device `meta` as one that can hold float32 alone."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **kwargs or {})
+        if isinstance(result, torch.Tensor) and result.is_meta and result.dtype != torch.float32:
+            raise TypeError(f"no {result.dtype} on this device")
+        return result
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float64, torch.bfloat16])
+def test_a_device_is_given_float32_alone(dtype):
+    stored = torch.ones(4, 4).to(dtype)
+    change = Change(module="x", form=Form.DIFF, shape=(4, 4), tensors={"diff": "x.diff"})
+    with Narrow():
+        found = read_raw(change, lambda name: stored, torch.device("meta"))
+    assert (found["diff"].device.type, found["diff"].dtype) == ("meta", torch.float32)
