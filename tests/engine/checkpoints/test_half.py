@@ -8,6 +8,9 @@ from torch import nn
 
 from engine.checkpoints.load import load_transformer
 from engine.checkpoints.open import open_model
+from engine.model.config import TransformerConfig
+from engine.model.layers import Attention
+from engine.model.rope import caption_positions, rotation
 from engine.model.transformer import Transformer
 from engine.quant.half import HalfLinear, make_half
 from engine.quant.recipe import Form
@@ -51,6 +54,20 @@ def test_only_linear_layers_become_half():
     assert network[0].bias is not None
     with pytest.raises(TypeError, match="SiLU"):
         make_half(network, ["1"])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("lengths", [None, (3, 5)])
+def test_attention_in_half_mixes_values_of_any_size(lengths):
+    config = TransformerConfig(dim=64, n_heads=2, axes_dims=(8, 12, 12))
+    attention = Attention(config)
+    attention.qkv.weight[128:] *= 1e6
+    angles = rotation(caption_positions(8).unsqueeze(0), config.axes_dims, config.rope_theta)
+    x = torch.randn(1, 8, 64, generator=torch.Generator().manual_seed(0))
+    right = attention(x, angles, lengths)
+    attention.in_half = True
+    found = attention(x, angles, lengths)
+    assert 0 < (found - right).norm() / right.norm() < 2e-3
 
 
 @torch.inference_mode()

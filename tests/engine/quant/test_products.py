@@ -91,6 +91,19 @@ def test_a_device_without_integer_products_computes_exactly():
     assert choose(torch.device("meta")) is WEIGHT_ONLY
 
 
+@pytest.mark.parametrize("product", [Packed(), Integer()])
+def test_tokens_are_rounded_to_the_nearest_step(product):
+    rows = quantise_rows(torch.eye(16))
+    x = torch.randn(50, 16, generator=torch.Generator().manual_seed(0))
+    found = product.multiply(x, product.prepare(rows.values), rows.scales)
+    step = x.abs().amax(dim=1, keepdim=True) / 127
+    assert ((found - x).abs() <= 0.501 * step).all()
+
+
+def test_matrices_for_cards_have_sides_that_are_multiples_of_eight():
+    assert Integer().prepare(torch.zeros(170, 36, dtype=torch.int8)).shape == (176, 40)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("tokens", [1, 17, 1100])
 def test_every_product_is_right_on_a_card(tokens):
