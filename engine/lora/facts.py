@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -89,13 +90,24 @@ def thumbnail(lora: LoraFile) -> bytes | None:
     return None
 
 
+def may_have_thumbnail(lora: LoraFile) -> bool:
+    """Say whether something in an adapter or beside it says it is its picture; it is not read."""
+    beside = (lora.path.with_suffix(ending) for ending in PICTURES)
+    return bool(_inside(lora)) or any(os.path.lexists(path) for path in beside)
+
+
 def _pictures(lora: LoraFile) -> Iterator[bytes | Path]:
-    kind, _, text = lora.header.metadata.get("modelspec.thumbnail", "").partition(";base64,")
-    if kind.startswith("data:image/") and len(text) <= _MAX_PICTURE_TEXT:
-        # What is no base64 is no picture either.
-        with suppress(binascii.Error, ValueError):
-            yield base64.b64decode(text, validate=True)
+    # What is no base64 is no picture either.
+    with suppress(binascii.Error, ValueError):
+        yield base64.b64decode(_inside(lora), validate=True)
     yield from (lora.path.with_suffix(ending) for ending in PICTURES)
+
+
+def _inside(lora: LoraFile) -> str:
+    """Return what says it is a picture in a file, in base64; empty without one."""
+    kind, _, text = lora.header.metadata.get("modelspec.thumbnail", "").partition(";base64,")
+    right = kind.startswith("data:image/") and len(text) <= _MAX_PICTURE_TEXT
+    return text if right else ""
 
 
 def _frequent_tags(metadata: Mapping[str, str]) -> list[str]:

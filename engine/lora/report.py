@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from engine.checkpoints.files import label
 from engine.errors import FileRejected
-from engine.lora.facts import thumbnail, trained_for, trigger_words
+from engine.lora.facts import may_have_thumbnail, trained_for, trigger_words
 from engine.lora.file import LoraFile, read_lora
 from engine.lora.match import Match, match, require
 from engine.lora.names import canonical
@@ -42,7 +42,8 @@ class LoraReport:
     forms: LoRA, LoHa, LoKr, diff, and DoRA where magnitudes are apart. ranks, alphas: each once,
     rising, of very many only some. size: bytes. matched, total: modules. usable: whether it is
     applied without more ado. trained_for: a guess, "turbo", "base", "de-turbo" or "omni-base".
-    sentence: all of it, or why the adapter is refused.
+    has_thumbnail: whether something says it is one. sentence: all of it, or why the adapter is
+    refused.
     """
 
     name: str
@@ -72,8 +73,8 @@ class LoraReport:
 def describe_lora(path: Path, config: TransformerConfig | None = None) -> LoraReport:
     """Report on an adapter file: for a model, or without one for any Z-Image model of its width.
 
-    Only headers, alphas and the thumbnail are read. Raise `NotFound`, or `FileRejected` for what is
-    no adapter or a damaged one; one that merely does not fit gets its report.
+    Only headers and alphas are read. Raise `NotFound`, or `FileRejected` for what is no adapter or
+    a damaged one; one that merely does not fit gets its report.
     """
     lora = read_lora(path)
     meant = config or TransformerConfig(dim=_width(lora))
@@ -115,7 +116,7 @@ def _report(found: Match, sentence: str, *, usable: bool) -> LoraReport:
         text_encoder=len(found.text_encoder),
         trained_for=trained_for(lora),
         trigger_words=trigger_words(lora),
-        has_thumbnail=thumbnail(lora) is not None,
+        has_thumbnail=may_have_thumbnail(lora),
         verdict=_verdict(found),
         usable=usable,
         sentence=sentence,

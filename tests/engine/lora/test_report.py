@@ -38,6 +38,16 @@ def test_a_report_states_ranks_alphas_and_forms(base, tmp_path):
     assert report.size == (tmp_path / "cat.safetensors").stat().st_size
 
 
+@pytest.mark.parametrize("place", ["inside", "beside", "nowhere"])
+def test_a_report_tells_of_a_picture_without_opening_it(place, base, tmp_path, monkeypatch):
+    url = {"modelspec.thumbnail": "data:image/png;base64,AAAA"} if place == "inside" else {}
+    _, path = file_of("kohya", base, tmp_path, **url)
+    if place == "beside":
+        (tmp_path / "cat.webp").write_bytes(b"RIFF")
+    monkeypatch.setattr("engine.lora.facts.open_picture", None)
+    assert describe_lora(path, CONFIG).has_thumbnail is (place != "nowhere")
+
+
 def test_a_report_of_half_an_adapter_names_what_is_missing(base, tmp_path):
     book, path = file_of("ai_toolkit", base, tmp_path)
     for name in [n for n in book.tensors if "layers.1" in n]:
