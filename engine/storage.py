@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,9 @@ from engine.errors import DiskError, FileRejected, NotFound
 TEMPORARY_PREFIX = ".atelier-"
 TEMPORARY_SUFFIX = ".tmp"
 STALE_SECONDS = 3600.0
+LOCK_SECONDS = 10.0
 
+_LOCK_PAUSE = 0.01
 _COPIED_AT_ONCE = 1 << 24
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -121,6 +124,37 @@ def link_or_copy(source: Path, path: Path) -> None:
     finally:
         with suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Keep others out while a file is read, changed and written back; makes its folder.
+
+    Holds between threads and between processes that ask here, by a lock file beside the file.
+    Raise `DiskError` after `LOCK_SECONDS` in which another kept it.
+    """
+    make_folder(path.parent)
+    beside = path.with_name(f".{path.name}.lock")
+    deadline = time.monotonic() + LOCK_SECONDS
+    # The lock file stays: who removes it could take it from under another who waits for it.
+    with open_shared(beside) as stream:
+        while not try_lock(stream):
+            if time.monotonic() > deadline:
+                raise DiskError(f"Another program keeps {path} to itself.", "Try again later.")
+            time.sleep(_LOCK_PAUSE)
+        yield
+
+
+def open_shared(path: Path) -> BinaryIO:
+    """Open a file to read and write, unbuffered, and make it where missing; raise `DiskError`."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_CREAT, 0o666)
+
+    try:
+        return open(path, "r+b", buffering=0, opener=opener)
+    except OSError as error:
+        raise disk_error(path, error) from error
 
 
 def disk_error(path: Path, error: OSError | ValueError, size: int | None = None) -> DiskError:
@@ -226,3 +260,38 @@ def _next_step(error: OSError | ValueError) -> str:
     if code in {errno.ENOENT, errno.ENOTDIR}:
         return "Create the folder, or choose another one."
     return "Check the disk, or choose another folder."
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # Far beyond the end: Windows lets nobody read or write bytes that are locked.
+    _LOCKED_BYTE = 1 << 40
+
+    def try_lock(stream: BinaryIO) -> bool:
+        """Lock an open file until it is closed; return False where another has it locked."""
+        stream.seek(_LOCKED_BYTE)
+        try:
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def try_lock(stream: BinaryIO) -> bool:
+        """Lock an open file until it is closed; return False where another has it locked.
+
+        Raise `DiskError` on a disk that knows no locks.
+        """
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise DiskError(
+                f"The folder of {stream.name} cannot lock files: {error.strerror}.",
+                "Choose a folder on a disk of this machine.",
+            ) from error
+        return True

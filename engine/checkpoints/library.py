@@ -16,7 +16,7 @@ from engine.checkpoints.files import label, read_object
 from engine.checkpoints.look import look
 from engine.checkpoints.recognise import Role
 from engine.errors import BadRequest, FileRejected, NotFound
-from engine.storage import atomic_write, make_folder
+from engine.storage import atomic_write, exclusive
 from engine.variants import SHORT_NAMES, VARIANTS
 
 FILE: Final = "models.json"
@@ -60,6 +60,18 @@ class Library:
             raise BadRequest(f"{path} lies on another computer.", "Copy it to this one.")
         if Role.TRANSFORMER not in look(path).parts:
             raise FileRejected(f"{label(path)} holds no transformer.", "Add the file that does.")
+        with exclusive(self._file):
+            return self._add(path, name)
+
+    def remove(self, name: str) -> None:
+        """Take a model off the list, not off the disk; raise `NotFound`."""
+        with exclusive(self._file):
+            known = self._read()
+            if name not in known:
+                raise NotFound(f"There is no model {name!r:.80} in the list.", "See models list.")
+            self._write({other: path for other, path in known.items() if other != name})
+
+    def _add(self, path: Path, name: str | None) -> Known:
         known, place = self._read(), path.absolute()
         for other, kept in known.items():
             if kept == place and name in {None, other}:
@@ -69,13 +81,6 @@ class Library:
             raise BadRequest(f"The list holds {MAX_MODELS} models already.", "Remove one first.")
         self._write({**known, chosen: place})
         return Known(chosen, place, is_here=True)
-
-    def remove(self, name: str) -> None:
-        """Take a model off the list, not off the disk; raise `NotFound`."""
-        known = self._read()
-        if name not in known:
-            raise NotFound(f"There is no model {name!r:.80} in the list.", "See models list.")
-        self._write({other: path for other, path in known.items() if other != name})
 
     def _read(self) -> dict[str, Path]:
         if not self._file.is_file():
@@ -88,7 +93,6 @@ class Library:
         return {name: Path(path) for name, path in values.items()}
 
     def _write(self, known: dict[str, Path]) -> None:
-        make_folder(self._file.parent)
         values = {name: str(path) for name, path in known.items()}
         atomic_write(self._file, (json.dumps(values, indent=1) + "\n").encode())
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from engine.checkpoints.files import read_object
 from engine.errors import UserError
-from engine.storage import atomic_write, make_folder
+from engine.storage import atomic_write, exclusive
 from engine.variants import VARIANTS
 
 FILE: Final = "variants.json"
@@ -22,12 +22,12 @@ def remembered(digest: str, folder: Path) -> str | None:
 
 def remember(digest: str, variant: str, folder: Path) -> None:
     """Keep an answer in the data folder; the oldest makes room. Raises `DiskError`."""
-    answers = _answers(folder)
-    answers.pop(digest, None)
-    answers[digest] = variant
-    kept = dict(list(answers.items())[-MAX_ANSWERS:])
-    make_folder(folder)
-    atomic_write(folder / FILE, (json.dumps(kept, indent=1) + "\n").encode())
+    with exclusive(folder / FILE):
+        answers = _answers(folder)
+        answers.pop(digest, None)
+        answers[digest] = variant
+        kept = dict(list(answers.items())[-MAX_ANSWERS:])
+        atomic_write(folder / FILE, (json.dumps(kept, indent=1) + "\n").encode())
 
 
 def _answers(folder: Path) -> dict[str, str]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import StrEnum
@@ -19,6 +18,7 @@ from engine.hub.watch import Watch
 from engine.storage import (
     atomic_write,
     disk_error,
+    exclusive,
     make_folder,
     open_plain,
     project_root,
@@ -56,12 +56,11 @@ class Way(StrEnum):
 
 
 class Hashes:
-    """Remembers the SHA-256 of files by place, size and time of change; safe between threads."""
+    """Remembers the SHA-256 of files by place, size and time of change; safe between processes."""
 
     def __init__(self, path: Path) -> None:
         """Take the file to remember in; nothing is read before it is needed."""
         self._path = path
-        self._lock = threading.Lock()
 
     def known(self, file: Path) -> str | None:
         """Return the sum of a file if it has not changed since it was read."""
@@ -87,11 +86,10 @@ class Hashes:
 
     def remember(self, file: Path, sha256: str) -> None:
         """Take down the sum of a file that was just read or written."""
-        with self._lock, suppress(OSError, DiskError):
-            # Without its memory the program hashes again; that is slow, not wrong.
+        # Without its memory the program hashes again; that is slow, not wrong.
+        with suppress(OSError, DiskError), exclusive(self._path):
             entries = {**self._read(), str(file): [*_stamp(file), sha256]}
             kept = dict(list(entries.items())[-MAX_CACHED:])
-            make_folder(self._path.parent)
             atomic_write(self._path, json.dumps(kept).encode())
 
     def _read(self) -> dict[str, object]:

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import sys
+import threading
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -350,3 +351,47 @@ def test_a_file_is_linked_or_where_that_cannot_be_copied(tmp_path, monkeypatch, 
     assert path.read_bytes() == b"weights"
     assert path.samefile(source) == links
     assert sorted(tmp_path.iterdir()) == [path, source]
+
+
+def test_what_is_kept_by_one_waits_for_him(tmp_path):
+    path, order = tmp_path / "data" / "list.json", []
+
+    def other():
+        with storage.exclusive(path):
+            order.append("other")
+
+    thread = threading.Thread(target=other)
+    with storage.exclusive(path):
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "other"]
+
+
+def test_a_file_that_another_keeps_too_long_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "LOCK_SECONDS", 0.05)
+    with (
+        storage.exclusive(tmp_path / "list.json"),
+        pytest.raises(DiskError, match=r"keeps .*list\.json"),
+        storage.exclusive(tmp_path / "list.json"),
+    ):
+        pytest.fail("both had it")
+
+
+def test_a_file_is_free_again_after_a_failure(tmp_path):
+    for _ in range(2):
+        with pytest.raises(KeyError), storage.exclusive(tmp_path / "list.json"):
+            raise KeyError
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows always locks")
+def test_a_disk_without_locks_is_said(tmp_path, monkeypatch):
+    import fcntl
+
+    monkeypatch.setattr(fcntl, "flock", _raise(OSError(errno.ENOLCK, "No locks available")))
+    with (
+        pytest.raises(DiskError, match="cannot lock files: No locks"),
+        storage.exclusive(tmp_path / "list.json"),
+    ):
+        pytest.fail("it had no lock")
