@@ -5,24 +5,32 @@ Autoencoders, tokenizers and configurations stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
+from engine.checkpoints import layout
 from engine.checkpoints.checkpoint import Part
 from engine.checkpoints.files import label
 from engine.checkpoints.identity import identify
 from engine.checkpoints.look import Found, look
 from engine.checkpoints.open import stated_shift
 from engine.checkpoints.recognise import Role
-from engine.checkpoints.rewrite import file_name, write_weights
-from engine.errors import BadRequest, FileRejected, NotFound
+from engine.checkpoints.rewrite import write_weights
+from engine.errors import BadRequest, DiskError, FileRejected, NotFound
 from engine.storage import link_or_copy, make_folder
 
 ENDING: Final = ".safetensors"
-_CONVERTED: Final = (Role.TRANSFORMER, Role.TEXT_ENCODER)
-_INDEX: Final = ".safetensors.index.json"
+_CONVERTED: Final = MappingProxyType(
+    {Role.TRANSFORMER: layout.WEIGHTS_STEMS[0], Role.TEXT_ENCODER: layout.WEIGHTS_STEMS[1]}
+)
+"""What is converted, and what its file is called in a diffusers folder."""
+
+_SHARD: Final = re.compile(r"-[0-9]{5}-of-[0-9]{5}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +47,14 @@ class Conversion:
     force: bool = False
     data: Path | None = None
     on_tensor: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file to be written: its place in the goal, and what it is to hold."""
+
+    place: Path
+    parts: Mapping[Role, Part]
 
 
 def convert(wanted: Conversion) -> None:
@@ -102,24 +118,35 @@ def _check_goal(wanted: Conversion) -> None:
 
 def _convert_folder(wanted: Conversion, parts: Mapping[Role, Part], variant: str | None) -> None:
     """Convert the networks of a folder, and link or copy the rest."""
-    done = {role: part for role, part in parts.items() if role in _CONVERTED}
-    files = {header.path for part in done.values() for header in part.headers}
-    rest = [path for path in _files(wanted.source) if not _belongs(path, files)]
-    for role, part in done.items():
-        first = part.headers[0].path
-        if any(first == header.path for r in parts if r is not role for header in parts[r].headers):
-            raise FileRejected(
-                f"{label(first)} holds several networks, which cannot be told apart in a folder.",
-                "Convert that file by itself.",
-            )
-        path = wanted.goal / first.parent.relative_to(wanted.source) / file_name(role, first)
-        make_folder(path.parent)
-        _write(wanted, path, {role: part}, variant)
-    for path in rest:
+    source, goal = wanted.source, wanted.goal
+    files = list(_networks(source, parts))
+    done = {
+        header.path for file in files for part in file.parts.values() for header in part.headers
+    }
+    passed_by = done | set(_companions(source, done))
+    rest = [path.relative_to(source) for path in _files(source) if path not in passed_by]
+    places = [*(file.place for file in files), *rest]
+    _check_places(goal, places)
+    replaces_model = layout.is_diffusers(source) and layout.is_diffusers(goal)
+    for file in files:
+        make_folder((goal / file.place).parent)
+        _write(wanted, goal / file.place, file.parts, variant)
+    for place in rest:
         wanted.on_tensor()
-        copy = wanted.goal / path.relative_to(wanted.source)
-        make_folder(copy.parent)
-        link_or_copy(path, copy)
+        make_folder((goal / place).parent)
+        link_or_copy(source / place, goal / place)
+    if replaces_model:
+        _clear(goal, {goal / place for place in places})
+
+
+def _networks(source: Path, parts: Mapping[Role, Part]) -> Iterator[_File]:
+    """Yield the files that are to hold the converted networks of a folder."""
+    for role in (role for role in _CONVERTED if role in parts):
+        first = parts[role].headers[0].path
+        place = first.with_name(f"{_SHARD.sub('', first.stem)}{ENDING}").relative_to(source)
+        if layout.is_diffusers(source):
+            place = place.with_name(f"{_CONVERTED[role]}{ENDING}")
+        yield _File(place, {role: parts[role]})
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -130,7 +157,41 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _belongs(path: Path, converted: set[Path]) -> bool:
-    """Say whether a file is among the `converted` ones, or is the index of their shards."""
-    is_index = path.name.endswith(_INDEX) and path.parent in {file.parent for file in converted}
-    return path in converted or is_index
+def _companions(source: Path, converted: Collection[Path]) -> Iterator[Path]:
+    """Yield what is of no use beside converted files: their indexes, other copies of the same."""
+    for folder in {path.parent for path in converted}:
+        if layout.is_diffusers(source):
+            yield from layout.stock_files(folder)
+        else:
+            yield from folder.glob(f"*{ENDING}.index.json")
+
+
+def _check_places(goal: Path, places: Sequence[Path]) -> None:
+    """Refuse two files of one name, and folders in the goal that are links to others."""
+    place, count = Counter(places).most_common(1)[0]
+    if count > 1:
+        raise FileRejected(
+            f"Two files would be called {place}.", "Rename one, or convert a file by itself."
+        )
+    for folder in {(goal / place).parent for place in places}:
+        if not folder.resolve().is_relative_to(goal.resolve()):
+            raise BadRequest(f"The folder {folder} leads out of {goal}.", "Choose another place.")
+
+
+def _clear(goal: Path, written: Collection[Path]) -> None:
+    """Remove weights that a reader would take instead of those just written beside them."""
+    for name in layout.SUBFOLDERS.values():
+        stock = layout.stock_files(goal / name)
+        for path in stock if any(path in written for path in stock) else ():
+            if path not in written:
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise DiskError(
+            f"{path} could not be removed: {error.strerror}.",
+            "Remove it yourself: it would be read instead of what was written now.",
+        ) from error

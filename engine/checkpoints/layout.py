@@ -39,6 +39,9 @@ FEW_FILES: Final = 12
 _MAX_INDEX_BYTES: Final = 8_000_000
 _MAX_INDEX_VALUES: Final = MAX_TENSORS + 100
 _ENDING: Final = re.compile(r"\.(safetensors(\.index\.json)?|gguf)$")
+_STOCK: Final = re.compile(
+    rf"({'|'.join(WEIGHTS_STEMS)})(-[0-9]{{5}}-of-[0-9]{{5}})?\.safetensors(\.index\.json)?"
+)
 _LOOSE_ENDINGS: Final = (".safetensors", ".sft", ".gguf")
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_.\-]{1,200}\.safetensors")
 _SHARD: Final = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})(\.[a-z]+)")
@@ -96,6 +99,13 @@ def weight_files(folder: Path) -> list[Path]:
             "Copy or download the whole folder again.",
         )
     return [folder / names.pop()]
+
+
+def stock_files(folder: Path) -> list[Path]:
+    """Return the files that `weight_files` goes by: whole ones, shards and their indexes."""
+    with suppress(OSError):
+        return [path for path in folder.iterdir() if _STOCK.fullmatch(path.name)]
+    return []
 
 
 def shards(path: Path) -> list[Path]:

@@ -24,7 +24,6 @@ from engine.checkpoints.formats.door import PLAIN
 from engine.checkpoints.formats.quanto import DATA, SCALE
 from engine.checkpoints.identity import VARIANT_KEY
 from engine.checkpoints.keys import TRANSFORMER_DIALECTS, spoken, transformer_names
-from engine.checkpoints.layout import WEIGHTS_STEMS
 from engine.checkpoints.look import declared
 from engine.checkpoints.recognise import Role
 from engine.checkpoints.tensors import TORCH_TYPES
@@ -95,14 +94,6 @@ def write_weights(
         if variant is not None and Role.TRANSFORMER in parts:
             told[VARIANT_KEY] = variant
         write_tensors(path, planned, told, tensors)
-
-
-def file_name(role: Role, first: Path) -> str:
-    """Return the name of the one file that replaces a network's files, the first of which is it."""
-    if first.parent.name in {"transformer", "text_encoder"}:
-        stem = WEIGHTS_STEMS[0] if role is Role.TRANSFORMER else WEIGHTS_STEMS[1]
-        return f"{stem}.safetensors"
-    return re.sub(r"-[0-9]{5}-of-[0-9]{5}$", "", first.stem) + ".safetensors"
 
 
 def _items(role: Role, part: Part, parts: Mapping[Role, Part], int8: bool) -> Iterator[Item]:

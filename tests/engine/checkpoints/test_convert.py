@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -244,6 +245,43 @@ def test_what_is_there_is_replaced_only_on_demand(reference_folder, tmp_path):
     assert goal.read_bytes() == b"precious"
     convert(Conversion(**wanted, force=True))
     assert load_file(goal)
+
+
+def test_shards_that_a_reader_would_prefer_go_when_a_folder_is_replaced(
+    converted, public, tmp_path
+):
+    goal = layouts.as_float32_shards(public, tmp_path)
+    kept = [goal / "transformer/notes.txt", goal / "transformer/mine.safetensors"]
+    for path in kept:
+        path.write_text("mine")
+    convert(Conversion(source=public, goal=goal, int8=True, force=True))
+    assert all(path.read_text() == "mine" for path in kept)
+    assert not list(goal.rglob("*-of-*")) and not list(goal.rglob("*.index.json"))
+    assert open_model(goal).parts.transformer.stores_int8
+
+
+def test_shards_stay_in_a_folder_that_is_no_model(public, tmp_path):
+    shard = tmp_path / "goal/vae/model-00001-of-00002.safetensors"
+    shard.parent.mkdir(parents=True)
+    shard.write_text("mine")
+    convert(Conversion(source=public, goal=tmp_path / "goal", int8=True, force=True))
+    assert shard.read_text() == "mine"
+
+
+def test_a_second_copy_of_the_weights_does_not_replace_the_converted_ones(public, tmp_path):
+    source, goal = layouts.as_float32_shards(public, tmp_path), tmp_path / "goal"
+    shutil.copy(public / WEIGHTS, source / WEIGHTS)
+    convert(Conversion(source=source, goal=goal, int8=True))
+    assert open_model(goal).parts.transformer.stores_int8
+
+
+def test_a_folder_in_the_goal_that_leads_elsewhere_is_refused(public, tmp_path):
+    goal = tmp_path / "goal"
+    goal.mkdir()
+    (goal / "transformer").symlink_to(public / "transformer", target_is_directory=True)
+    with pytest.raises(BadRequest, match="leads out of"):
+        convert(Conversion(source=public, goal=goal, int8=True, force=True))
+    assert sorted(path.name for path in goal.iterdir()) == ["transformer"]
 
 
 def test_a_model_is_never_written_over_itself(reference_folder, tmp_path):
