@@ -14,9 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from engine.errors import DiskError
 from engine.hub.watch import Watch
-from engine.storage import disk_error, make_folder, sync_folder
+from engine.storage import disk_error, make_folder, open_shared, sync_folder, try_lock
 
 PART_SUFFIX: Final = ".part"
 WAIT_SECONDS: Final = 0.3
@@ -48,7 +47,10 @@ class Part:
         """Add bytes at the end; raise `DiskError`."""
         try:
             self._stream.seek(self.position)
-            self._stream.write(data)
+            left = memoryview(data)
+            while left:
+                # A file without a buffer may take less than it is given.
+                left = left[self._stream.write(left) :]
         except OSError as error:
             raise disk_error(self.path, error, len(data)) from error
         self._count(data)
@@ -91,7 +93,6 @@ class Part:
         """Put the file in its place, all or nothing, to outlast a power cut; raise `DiskError`."""
         try:
             self._stream.truncate(self.position)
-            self._stream.flush()
             os.fsync(self._stream.fileno())
             if sys.platform == "win32":
                 # There an open file cannot be moved.
@@ -124,15 +125,8 @@ def open_part(final: Path, identity: str, watch: Watch) -> Iterator[Part]:
     path = part_path(final, identity)
     make_folder(path.parent)
     while True:
-        try:
-            stream = path.open("r+b" if path.exists() else "x+b")
-        except (FileExistsError, FileNotFoundError):
-            # Another process made it, or moved it to its place, in between.
-            continue
-        except OSError as error:
-            raise disk_error(path, error) from error
-        with stream:
-            if _lock(stream) and _is_still(stream, path):
+        with open_shared(path) as stream:
+            if try_lock(stream) and _is_still(stream, path):
                 yield Part(path, stream)
                 return
         watch.sleep(WAIT_SECONDS)
@@ -144,33 +138,3 @@ def _is_still(stream: BinaryIO, path: Path) -> bool:
         return os.path.samestat(os.fstat(stream.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    # Far beyond the end: Windows lets nobody read or write bytes that are locked.
-    _LOCKED_BYTE: Final = 1 << 40
-
-    def _lock(stream: BinaryIO) -> bool:
-        stream.seek(_LOCKED_BYTE)
-        try:
-            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _lock(stream: BinaryIO) -> bool:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise DiskError(
-                f"The folder of {stream.name} cannot lock files: {error.strerror}.",
-                "Choose a folder on a disk of this machine.",
-            ) from error
-        return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import threading
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import Cancelled, DiskError, DownloadCorrupt, NetworkError, NotFound
-from engine.hub.part import part_path
-from engine.hub.watch import Patience
+from engine.hub.part import Part, open_part, part_path
+from engine.hub.watch import Patience, Watch
 from tests.engine.hub.server import QUICK, Fault, Hub, get, noise, sha256, source
 
 DATA = noise(300_000)
@@ -248,8 +249,6 @@ def part_size(hub: Hub) -> int:
 
 
 def test_a_full_disk_is_said_and_what_came_is_kept(hub, wanted, tmp_path, monkeypatch):
-    from engine.hub.part import Part
-
     append = Part.append
 
     def full(part: Part, data: bytes) -> None:
@@ -262,6 +261,53 @@ def test_a_full_disk_is_said_and_what_came_is_kept(hub, wanted, tmp_path, monkey
         get(hub, wanted, tmp_path)
     assert get(hub, wanted, tmp_path).read_bytes() == DATA
     assert part_size(hub) > 100_000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_a_disk_that_fills_is_said_however_little_was_missing(tmp_path, size):
+    import resource
+
+    path = tmp_path / "a.bin"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(DiskError, match="File too large"), open_part(path, "ab", Watch()) as part:
+        part.append(bytes(50))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (90, before[1]))
+        try:
+            part.append(bytes(size))
+            part.finish(path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not path.exists()
+    assert part_path(path, "ab").stat().st_size == 90
+
+
+def test_a_file_that_takes_a_little_at_a_time_gets_all(tmp_path):
+    class Reluctant(io.BytesIO):
+        def write(self, data):
+            return super().write(data[:7])
+
+    stream = Reluctant()
+    part = Part(tmp_path / "a", stream)
+    part.append(DATA[:100])
+    assert stream.getvalue() == DATA[:100]
+    assert part.sha256() == sha256(DATA[:100])
+
+
+@pytest.mark.parametrize("leads", ["nowhere", "no/such/folder"])
+def test_a_link_in_the_place_of_the_part_does_not_hold_up(hub, wanted, tmp_path, leads):
+    part = part_path(tmp_path / NAME, wanted.sha256)
+    part.parent.mkdir()
+    part.symlink_to(tmp_path / leads)
+    stop = threading.Event()
+    threading.Timer(3.0, stop.set).start()
+    begin = time.monotonic()
+    if leads == "nowhere":
+        assert get(hub, wanted, tmp_path, cancelled=stop.is_set).read_bytes() == DATA
+    else:
+        with pytest.raises(DiskError):
+            get(hub, wanted, tmp_path, cancelled=stop.is_set)
+    assert time.monotonic() - begin < 2.0
 
 
 def test_the_hubs_library_is_told_to_report_to_nobody(hub, wanted, tmp_path, monkeypatch):
