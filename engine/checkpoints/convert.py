@@ -17,7 +17,7 @@ from engine.checkpoints import layout
 from engine.checkpoints.checkpoint import Part
 from engine.checkpoints.files import label
 from engine.checkpoints.identity import identify
-from engine.checkpoints.look import Found, look
+from engine.checkpoints.look import Found, candidates, look
 from engine.checkpoints.open import stated_shift
 from engine.checkpoints.recognise import Role
 from engine.checkpoints.rewrite import write_weights
@@ -141,12 +141,18 @@ def _convert_folder(wanted: Conversion, parts: Mapping[Role, Part], variant: str
 
 def _networks(source: Path, parts: Mapping[Role, Part]) -> Iterator[_File]:
     """Yield the files that are to hold the converted networks of a folder."""
-    for role in (role for role in _CONVERTED if role in parts):
-        first = parts[role].headers[0].path
-        place = first.with_name(f"{_SHARD.sub('', first.stem)}{ENDING}").relative_to(source)
-        if layout.is_diffusers(source):
-            place = place.with_name(f"{_CONVERTED[role]}{ENDING}")
-        yield _File(place, {role: parts[role]})
+    if layout.is_diffusers(source):
+        for role, stem in _CONVERTED.items():
+            if role in parts:
+                place = Path(layout.SUBFOLDERS[role], stem + ENDING)
+                yield _File(place, {role: parts[role]})
+        return
+    for folder in layout.loose_folders(source):
+        for found in candidates(folder):
+            if isinstance(found, Mapping) and _CONVERTED.keys() & found.keys():
+                first = next(iter(found.values())).headers[0].path
+                name = _SHARD.sub("", first.stem) + ENDING
+                yield _File(first.with_name(name).relative_to(source), found)
 
 
 def _files(folder: Path) -> Iterator[Path]:

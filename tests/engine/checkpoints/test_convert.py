@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -284,6 +285,36 @@ def test_a_folder_in_the_goal_that_leads_elsewhere_is_refused(public, tmp_path):
     assert sorted(path.name for path in goal.iterdir()) == ["transformer"]
 
 
+@pytest.mark.parametrize("layout", ["loose parts", "loose shards"])
+def test_of_loose_parts_the_text_encoder_is_converted_too(layout, public, tmp_path):
+    source, goal = layouts.LAYOUTS[layout](public, tmp_path), tmp_path / "goal"
+    convert(Conversion(source=source, goal=goal, int8=True))
+    names = {path.name for path in source.iterdir() if "-of-" not in path.name}
+    assert {path.name for path in goal.iterdir()} == names | {"one.safetensors"}
+    parts = open_model(goal).parts
+    assert parts.transformer.stores_int8 and parts.text_encoder.stores_int8
+    for name in names - {"one.safetensors", "two.safetensors"}:
+        assert (goal / name).read_bytes() == (source / name).read_bytes()
+
+
+def test_an_all_in_one_file_in_a_folder_stays_one(public, tmp_path):
+    (tmp_path / "source").mkdir()
+    source, goal = layouts.as_all_in_one(public, tmp_path / "source").parent, tmp_path / "goal"
+    convert(Conversion(source=source, goal=goal, int8=True))
+    checkpoint = open_model(goal)
+    assert checkpoint.parts.transformer.stores_int8 and checkpoint.parts.text_encoder.stores_int8
+    assert [header.path.name for header in checkpoint.parts.vae.headers] == ["aio.safetensors"]
+
+
+def test_two_files_never_get_one_name(public, tmp_path):
+    source, goal = layouts.as_loose_parts(public, tmp_path), tmp_path / "goal"
+    (source / "two.safetensors").rename(source / "two.sft")
+    (source / "three.safetensors").rename(source / "two.safetensors")
+    with pytest.raises(FileRejected, match=r"called two\.safetensors"):
+        convert(Conversion(source=source, goal=goal, int8=True))
+    assert not goal.exists()
+
+
 def test_a_model_is_never_written_over_itself(reference_folder, tmp_path):
     for goal in (reference_folder, reference_folder / "int8", reference_folder.parent):
         with pytest.raises(BadRequest, match="the same, or one lies in the other"):
@@ -325,3 +356,12 @@ def test_the_command_prints_where_the_model_lies(reference_folder, tmp_path, cap
     assert capsys.readouterr().out == f"{goal}\n"
     assert cli.main(words, lambda *_: None) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_what_a_killed_conversion_left_is_swept_by_the_next(reference_folder, tmp_path):
+    left = tmp_path / ".atelier-0123456789abcdef.tmp"
+    left.write_bytes(b"half a model")
+    os.utime(left, (0, 0))
+    goal = tmp_path / "int8.safetensors"
+    convert(Conversion(source=reference_folder / WEIGHTS, goal=goal, int8=True))
+    assert list(tmp_path.iterdir()) == [goal]
