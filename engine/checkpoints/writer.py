@@ -16,7 +16,7 @@ from torch import Tensor
 from engine.checkpoints.header import DTYPE_BYTES
 from engine.checkpoints.tensors import TORCH_TYPES
 from engine.errors import DiskError
-from engine.storage import atomic_stream
+from engine.storage import atomic_stream, sweep_temporary
 
 _ALIGNMENT: Final = 8
 
@@ -61,6 +61,7 @@ def write_tensors(
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     header = len(text).to_bytes(_ALIGNMENT, "little") + text
+    sweep_temporary(path.parent)
     _check_room(path, len(header) + position)
     with atomic_stream(path) as stream:
         stream.write(header)

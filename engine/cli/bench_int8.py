@@ -21,7 +21,7 @@ from engine.quant.products import choose
 from engine.quant.recipe import BLOCK_LAYERS
 from engine.quant.rows import quantise_rows
 
-ROUNDS: Final = 7
+ROUNDS: Final = 5
 CELLS: Final = 32
 """Tokens along a side of the picture: 1024 in all."""
 

@@ -138,7 +138,7 @@ def _candidates(device: torch.device) -> tuple[Product, ...]:
         from engine.quant.triton_kernels import fused
 
         return fused(device), Integer()
-    except (ImportError, RuntimeError) as error:
+    except (ImportError, OSError, RuntimeError) as error:
         _log.info("the fused product is not to be had on %s: %s", device, error)
         return (Integer(),)
 
