@@ -11,8 +11,8 @@ from typing import Final
 
 from engine.errors import BadRequest, DiskError, FileRejected, NotFound
 from engine.hub.hosts import choose_hosts
-from engine.hub.part import part_path
-from engine.hub.record import HASHES_NAME, RecordedFile, folder_for, read_record
+from engine.hub.part import PART_SUFFIX, part_path
+from engine.hub.record import HASHES_NAME, RecordedFile, folder_for, read_record, size_of
 from engine.hub.reuse import SMALLEST, Hashes, Sum, Way, default_homes, find, way_to
 from engine.hub.watch import Watch
 from engine.request import Precision
@@ -79,9 +79,10 @@ class DownloadPlan:
 
     @property
     def needed_bytes(self) -> int:
-        """Bytes that the disk must have free."""
-        copied = sum(file.source.size for file in self.of(Step.COPY))
-        needed = self.fetch_bytes + copied
+        """Bytes that the disk must have free now; what has come since the plan needs no more."""
+        hashes, recorded = Hashes(self.folder.parent / HASHES_NAME), _recorded(self.folder)
+        comes = (*self.of(Step.COPY), *self.of(Step.FETCH))
+        needed = sum(_missing(file, recorded.get(file.source.to), hashes) for file in comes)
         return needed + SPARE_BYTES if needed else 0
 
     @property
@@ -185,15 +186,23 @@ def _planned(
     if original is not None:
         step = Step.LINK if way_to(original, folder) is Way.LINK else Step.COPY
         return PlannedFile(source=source, path=path, step=step, original=original, sha256=sha256)
-    part = part_path(path, sha256) if sha256 else None
-    came = part.stat().st_size if part is not None and part.is_file() else 0
-    return PlannedFile(
-        source=source,
-        path=path,
-        step=Step.FETCH,
-        sha256=source.sha256,
-        came=min(came, source.size),
-    )
+    came = _came(source, path, sha256)
+    return PlannedFile(source=source, path=path, step=Step.FETCH, sha256=sha256, came=came)
+
+
+def _came(source: SourceFile, path: Path, sha256: str | None) -> int:
+    """Return how many bytes of a file were fetched, of any version if only the server knows it."""
+    parts = [part_path(path, sha256)] if sha256 else path.parent.glob(f"{path.name}.*{PART_SUFFIX}")
+    return min(max((size_of(part) or 0 for part in parts), default=0), source.size)
+
+
+def _missing(file: PlannedFile, recorded: RecordedFile | None, hashes: Hashes) -> int:
+    """Return how many bytes of a file are not on the disk now."""
+    sha256 = file.sha256 or (recorded.sha256 if recorded else None)
+    if sha256 is not None and hashes.known(file.path) == sha256:
+        return 0
+    came = _came(file.source, file.path, file.sha256) if file.step is Step.FETCH else 0
+    return file.source.size - came
 
 
 def _sums(files: Sequence[SourceFile], homes: Sequence[Path]) -> dict[SourceFile, Sum]:

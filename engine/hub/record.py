@@ -132,12 +132,20 @@ def write_record(folder: Path, record: Record) -> None:
     atomic_write(folder / FILE_NAME, data.encode())
 
 
+def size_of(path: Path) -> int | None:
+    """Return the bytes of a file, None where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 def _look(folder: Path) -> Installed | None:
     try:
         record = read_record(folder)
     except (NotFound, FileRejected):
         return None
-    if not record.complete or not all(_size(folder / f.to) == f.size for f in record.files):
+    if not record.complete or not all(size_of(folder / f.to) == f.size for f in record.files):
         return None
     return Installed(
         variant=record.variant,
@@ -150,7 +158,7 @@ def _look(folder: Path) -> Installed | None:
 def _problem(
     file: RecordedFile, path: Path, hashes: Hashes, watch: Watch, *, again: bool
 ) -> str | None:
-    size = _size(path)
+    size = size_of(path)
     if size is None:
         return "is missing"
     if size != file.size:
@@ -160,13 +168,6 @@ def _problem(
     except (NotFound, FileRejected) as error:
         return f"cannot be read ({error.message})"
     return None if sha256 == file.sha256 else "has other bytes than were downloaded"
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
 
 
 def _from_json(found: object) -> Record | None:

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from engine.errors import BadRequest, DiskError, FileRejected, HostRefused, NotFound
+from engine.errors import BadRequest, DiskError, FileRejected, HostRefused, NetworkError, NotFound
 from engine.hub import Step, download, plan_download, verify
 from engine.hub.plan import SPARE_BYTES
+from engine.hub.reuse import Way
 from engine.request import Precision
 from engine.variants import by_name
 from tests.engine.hub.server import QUICK, Fault, model, noise, planned
@@ -190,6 +191,50 @@ def test_what_an_earlier_run_fetched_is_not_counted_again(hub, tmp_path):
     second = planned(hub, variant, tmp_path)
     assert second.fetch_bytes == first.fetch_bytes - 700_000
     assert (first.total_bytes, first.folder) == (second.total_bytes, second.folder)
+
+
+def test_a_plan_that_is_tried_again_asks_no_room_for_what_came(hub, tmp_path, monkeypatch):
+    variant = model(hub)
+    (download_,) = variant.downloads
+    # The server alone knows the hash of the second file; the third fails.
+    files = (download_.files[0], replace(download_.files[1], sha256=None), *download_.files[2:])
+    plan = planned(hub, replace(variant, downloads=(replace(download_, files=files),)), tmp_path)
+    whole = plan.needed_bytes
+    hub.faults.extend([Fault(), Fault(after=400_000)])
+    hub.always = Fault(status=503)
+    with pytest.raises(NetworkError, match="503"):
+        download(plan, patience=QUICK)
+    assert plan.needed_bytes == whole - 1_200_000 - 400_000
+    hub.faults.append(Fault())
+    hub.always = Fault(status=503)
+    with pytest.raises(NetworkError, match="503"):
+        download(plan, patience=QUICK)
+    hub.always = None
+    assert plan.needed_bytes == whole - 1_200_000 - 1_000_001
+    usage = shutil.disk_usage(tmp_path)._replace(free=plan.needed_bytes)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
+    assert verify(download(plan, patience=QUICK)) == ()
+    assert plan.needed_bytes == 0
+
+
+def test_a_damaged_file_needs_its_room_again(hub, tmp_path):
+    variant = model(hub)
+    folder = download(planned(hub, variant, tmp_path), patience=QUICK)
+    (folder / "vae/ae.safetensors").write_bytes(bytes(1_000_001))
+    assert planned(hub, variant, tmp_path).needed_bytes == 1_000_001 + SPARE_BYTES
+
+
+def test_a_copy_that_is_made_needs_no_room(hub, tmp_path, monkeypatch):
+    variant = model(hub)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "weights").write_bytes(hub.files["transformer/weights.safetensors"])
+    monkeypatch.setattr("engine.hub.plan.way_to", lambda source, folder: Way.COPY)
+    plan = planned(hub, variant, tmp_path / "models", other)
+    assert steps(plan)["transformer"] == "copy"
+    assert plan.needed_bytes == plan.total_bytes + SPARE_BYTES
+    download(plan, patience=QUICK)
+    assert plan.needed_bytes == 0
 
 
 def test_a_model_that_is_whole_needs_nothing(hub, tmp_path):
