@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from engine.checkpoints.library import Library
 from engine.cli.terminal import progress, say
 from engine.errors import Cancelled, FileRejected, NotFound
 from engine.hub.download import download
@@ -102,6 +103,15 @@ def _folders(name: str) -> list[Path]:
         return folders
     if Path(name).is_dir():
         return [Path(name).absolute()]
+    if Library(Settings().data_dir).find(name) is not None:
+        raise NotFound(
+            f"The model {name!r:.80} was not downloaded: its maker's sums are not known."
+        )
+    variant = by_name(name)
+    if variant.unavailable is not None:
+        raise NotFound(variant.unavailable)
+    if not variant.downloads:
+        raise NotFound(f"{variant.title} comes with the program and was not downloaded.")
     raise NotFound(
         f"The model {name!r:.80} was not downloaded.", f"Fetch it: app.py models download {name}"
     )

@@ -10,6 +10,7 @@ from engine.checkpoints.header import read_header
 from engine.checkpoints.info import MODEL, ModelFile, describe
 from engine.checkpoints.library import Known, Library
 from engine.cli.terminal import say
+from engine.errors import FileRejected
 from engine.hub.record import Installed, installed
 from engine.lora.names import parse
 from engine.lora.report import LoraReport, describe_lora
@@ -52,6 +53,8 @@ def show_model(options: argparse.Namespace) -> int:
     path = model_path(options.model, data_dir)
     if path.is_file() and any(map(parse, read_header(path).tensors)):
         found = describe_lora(path)
+        if not found.matched and not found.text_encoder:
+            raise FileRejected(found.sentence)
         say(json.dumps(found.to_json()) if options.json else "\n".join(_adapter_in_words(found)))
         return 0
     model = describe(path, hints(None, data_dir))
@@ -62,9 +65,10 @@ def show_model(options: argparse.Namespace) -> int:
 def _adapter_in_words(found: LoraReport) -> list[str]:
     alphas = ", ".join(f"{alpha:g}" for alpha in found.alphas) or "none"
     ranks = ", ".join(map(str, found.ranks)) or "none"
+    forms = ", ".join(found.forms) or "adapter"
     lines = [
-        f"{found.name}: {', '.join(found.forms)} of {found.matched} of {found.total} modules",
-        f"{found.size / 1e6:,.1f} MB, {found.dialect} names, rank {ranks}, alpha {alphas}",
+        f"{found.name}: {forms}, {found.matched} of {found.total} modules",
+        f"{found.size / 1e6:,.1f} MB, names as of {found.dialect}, rank {ranks}, alpha {alphas}",
     ]
     if found.trained_for:
         lines.append(f"made for {found.trained_for}, it seems")

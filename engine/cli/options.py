@@ -17,7 +17,7 @@ from engine.request import Lora, Precision, Request
 from engine.settings import Settings
 
 _SIZE = re.compile(r"(\d{1,6})[xX×](\d{1,6})")
-_WEIGHT = re.compile(r"[-+]?(\d{1,9}(\.\d{0,9})?|\.\d{1,9})")
+_WEIGHT = re.compile(r"[-+]?(\d{1,9}(\.\d{0,9})?|\.\d{1,9})([eE][-+]?\d{1,2})?")
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.lora.apply import Adapter
 from engine.lora.file import read_lora
-from engine.lora.match import match, require
+from engine.lora.match import match
 from engine.model.config import TransformerConfig
 from engine.request import Request
 from engine.tasks.find import lora_path
@@ -17,12 +17,12 @@ def choose_adapters(
 ) -> tuple[tuple[Adapter, ...], tuple[str, ...]]:
     """Return the adapters of a request, and what the user should know of them.
 
-    folder: where bare names are looked for. Only headers are read. Raise `NotFound`, `BadRequest`,
+    folder: where bare names are looked for. One of weight 0 is not there at all. Only headers are
+    read. Raise `NotFound`, `BadRequest`,
     or `FileRejected` for one that does not fit the model.
     """
-    adapters, notices = list[Adapter](), list[str]()
-    for lora in request.loras:
-        file = read_lora(lora_path(lora.name, folder))
-        notices += require(match(file, config), partial=request.lora_partial)
-        adapters.append(Adapter(file, lora.weight, partial=request.lora_partial))
-    return tuple(adapters), tuple(notices)
+    adapters = list[Adapter]()
+    for lora in (lora for lora in request.loras if lora.weight):
+        found = match(read_lora(lora_path(lora.name, folder)), config)
+        adapters.append(Adapter(found, lora.weight, request.lora_partial))
+    return tuple(adapters), tuple(note for adapter in adapters for note in adapter.notices)

@@ -76,6 +76,10 @@ def lora_path(name: str, folder: Path) -> Path:
     is_path = not is_remote(name) and os.path.lexists(name)
     if is_path and Path(name).parts != (name,):
         return Path(name)
+    if Path(name).is_absolute():
+        raise NotFound(
+            f"There is no file {name!r:.300}.", f"Check the path, or give a name in {folder}."
+        )
     try:
         return find_lora(name, folder)
     except NotFound:

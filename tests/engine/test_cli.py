@@ -234,9 +234,15 @@ def test_a_model_is_described(run, tiny_model):
 def test_info_says_what_an_adapter_is(run, tmp_path):
     write_lora(tmp_path / "ink.safetensors")
     code, out, _ = run("models", "info", "ink.safetensors")
-    assert (code, "LoRA of 1 of 1 modules" in out[0], "rank 4" in out[1]) == (0, True, True)
+    assert (code, "LoRA, 1 of 1 modules" in out[0], "rank 4" in out[1]) == (0, True, True)
     code, out, _ = run("models", "info", "ink.safetensors", "--json")
     assert json.loads(out[0])["verdict"] == "fits"
+
+
+def test_info_refuses_an_adapter_of_another_family(run, tmp_path):
+    write_lora(tmp_path / "s.safetensors", module="double_blocks.0.img_attn.proj")
+    code, out, (line,) = run("models", "info", "s.safetensors")
+    assert (code, out, "s.safetensors" in line) == (2, [], True)
 
 
 def test_a_picture_is_painted_with_an_adapter(run, tiny_model, tmp_path):
@@ -373,7 +379,8 @@ def test_a_device_that_computes_wrong_does_not_pass(monkeypatch):
         ("a:+.5", Lora("a", 0.5)),
         ("C:/x/a.safetensors", Lora("C:/x/a.safetensors")),
         ("a:b:2", Lora("a:b", 2.0)),
-        ("a:1e1", Lora("a:1e1")),
+        ("a:1e-1", Lora("a", 0.1)),
+        ("a:1e", Lora("a:1e")),
     ],
 )
 def test_a_lora_has_the_weight_behind_the_last_colon(text, lora):

@@ -21,6 +21,7 @@ from engine.cli.downloads import (
     verify_model,
 )
 from engine.errors import Cancelled, DiskError, FileRejected, NotFound
+from engine.settings import Settings
 from engine.storage import project_root
 from tests.engine.hub.server import Hub, model
 
@@ -216,3 +217,20 @@ def test_ctrl_c_keeps_what_came(hub, tmp_path):
     hub.slow = 0.0
     fetch(hub, tmp_path, "--yes")
     assert any(ranges.startswith("bytes=") for ranges in hub.gets())
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("demo-turbo", "comes with the program"),
+        ("omni-base", "not been published"),
+        ("turbo", "was not downloaded"),
+        ("nope", "no model 'nope'"),
+    ],
+)
+def test_what_was_not_downloaded_cannot_be_verified_and_says_why(
+    name, sentence, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(downloads, "Settings", lambda: Settings(data_dir=tmp_path))
+    with pytest.raises(NotFound, match=sentence):
+        check(name)

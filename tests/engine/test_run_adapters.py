@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from engine import errors
+from engine.lora.targets import targets
 from engine.request import Lora
 from tests.engine.workbench import model_of
 from tests.tiny import TRANSFORMER
@@ -47,6 +48,10 @@ def test_without_its_adapter_a_model_paints_as_before(bench, ask, lora):
     assert bench.paint(ask()) == before
 
 
+def test_an_adapter_of_weight_zero_need_not_even_be_there(bench, ask):
+    assert bench.paint(ask(loras=(Lora("nowhere", 0.0),))) == bench.paint(ask())
+
+
 def test_a_weight_of_zero_is_no_adapter(bench, ask, lora):
     assert bench.paint(ask(loras=(Lora(lora.name, 0.0),))) == bench.paint(ask())
 
@@ -81,6 +86,18 @@ def test_an_adapter_that_does_not_fit_is_refused_before_a_weight_is_read(bench, 
     with pytest.raises(errors.FileRejected, match=r"s\.safetensors"):
         bench.run(ask(loras=(stranger,)))
     assert model_of(bench) is None
+
+
+def test_an_adapter_is_matched_once(bench, ask, lora, monkeypatch):
+    tables = []
+
+    def noted(config):
+        tables.append(config)
+        return targets(config)
+
+    monkeypatch.setattr("engine.lora.match.targets", noted)
+    bench.paint(ask(loras=(lora,)))
+    assert len(tables) == 1
 
 
 def test_half_an_adapter_needs_the_users_word(bench, ask, tmp_path):

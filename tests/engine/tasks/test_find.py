@@ -129,6 +129,11 @@ def test_a_path_of_an_adapter_means_itself(two_inks, tmp_path):
     assert lora_path("ink.safetensors", two_inks) == Path("ink.safetensors")
 
 
+def test_a_path_to_no_adapter_is_named_as_it_was_given(tmp_path):
+    with pytest.raises(NotFound, match=r"There is no file .*nothere\.safetensors"):
+        lora_path(str(tmp_path / "nothere.safetensors"), tmp_path)
+
+
 def test_a_folder_here_hides_no_adapter_there(two_inks):
     Path("style").mkdir()
     write_lora(two_inks / "style.safetensors")
