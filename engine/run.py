@@ -157,7 +157,7 @@ def _paint(job: Job, studio: Studio) -> tuple[Picture, ...]:
     with job.during(Stage.LOADING):
         check_download(job.checkpoint, job.order.data_dir, job.hooks.cancelled)
         model = studio.model(job.checkpoint, job.place, job.check)
-        adapted = apply(model.transformer, job.adapters, job.check).captions
+        adapted = apply(model.transformer, job.adapters, job.check)
     # Loading stays outside: weights made in here could never be changed in place.
     with torch.inference_mode():
         with job.during(Stage.ENCODING):

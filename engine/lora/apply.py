@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from typing import Any, Final, cast
 
 import torch
@@ -22,7 +22,7 @@ from engine.errors import BadRequest, FileRejected
 from engine.lora.branch import Branched, Origin, Weights
 from engine.lora.deltas import Build, build, read_raw
 from engine.lora.file import LoraFile
-from engine.lora.match import Fit, Match, match, require
+from engine.lora.match import Fit, Match, require
 from engine.model.transformer import Transformer
 
 _PLACE: Final = "adapters"
@@ -31,29 +31,22 @@ _PLACE: Final = "adapters"
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter file and how strongly it acts; `partial` allows one of which little fits."""
+    """What of a file is applied, and how strongly it acts. What does not fit cannot become one.
 
-    file: LoraFile
-    weight: float = 1.0
-    partial: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the weight; raise `BadRequest`."""
-        if not math.isfinite(self.weight):
-            raise BadRequest(f"The weight of {self.file.name!r:.80} is {self.weight}.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """What was applied. notices: for the user. captions: stands for what changes caption tokens.
-
-    Caption tokens made under another `captions` must not be used again; it is empty where no
-    adapter touches them.
+    partial: allows a file of which little fits. notices: what the user should know. Raise
+    `FileRejected` for a file that does not fit, `BadRequest` for a weight that is no number.
     """
 
-    matches: tuple[Match, ...]
-    notices: tuple[str, ...]
-    captions: str
+    found: Match
+    weight: float = 1.0
+    partial: InitVar[bool] = False
+    notices: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self, partial: bool) -> None:
+        """Check both."""
+        if not math.isfinite(self.weight):
+            raise BadRequest(f"The weight of {self.found.lora.name!r:.80} is {self.weight}.")
+        object.__setattr__(self, "notices", require(self.found, partial=partial))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,31 +91,28 @@ def apply(
     transformer: Transformer,
     adapters: Sequence[Adapter],
     check: Callable[[], None] = lambda: None,
-) -> Applied:
+) -> str:
     """Make a transformer act with exactly these adapters, whatever was applied before.
 
-    Where the files are the same as before only the weights are set. An adapter of weight 0 is
-    checked and left out. `check` runs before each change is read; it may raise to cancel. Raises
-    `FileRejected` for an adapter that does not fit or is damaged; then none is applied.
+    Return what stands for their changes of caption tokens, empty where there are none: tokens made
+    under another such text must not be used again. Where the files are the same as before only the
+    weights are set; an adapter of weight 0 is left out. `check` runs before each change is read; it
+    may raise to cancel. Raises `FileRejected` for a damaged adapter, `ValueError` for one that was
+    matched with another architecture; then none is applied.
     """
-    found = [match(adapter.file, transformer.config) for adapter in adapters]
-    pairs = list(zip(adapters, found, strict=True))
+    active = [adapter for adapter in adapters if adapter.weight]
     try:
-        notices = [note for a, m in pairs for note in require(m, partial=a.partial)]
-        active = [(adapter, fits) for adapter, fits in pairs if adapter.weight]
-        _put(transformer, [fits for _, fits in active], check)
+        if any(adapter.found.config != transformer.config for adapter in active):
+            raise ValueError("an adapter was matched with another model")
+        _put(transformer, [adapter.found for adapter in active], check)
     except BaseException:
         remove(transformer)
         raise
     state = _state(transformer)
     if state is not None:
-        state.weigh([adapter.weight for adapter, _ in active])
-    touching = [adapter for adapter, fits in active if fits.touches_captions]
-    return Applied(
-        matches=tuple(found),
-        notices=tuple(notices),
-        captions=" ".join(f"{a.file.path} {a.file.header.stamp} {a.weight!r}" for a in touching),
-    )
+        state.weigh([adapter.weight for adapter in active])
+    touching = [(a.found.lora, a.weight) for a in active if a.found.touches_captions]
+    return " ".join(f"{file.path} {file.header.stamp} {weight!r}" for file, weight in touching)
 
 
 def remove(transformer: Transformer) -> None:

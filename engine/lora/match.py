@@ -32,7 +32,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """What of a file fits a model.
+    """What of a file fits a model. config: the model's architecture.
 
     total: modules that the file changes; what it states both fused and split counts once, split.
     unmatched: modules that the model lacks. misshapen: modules whose weights have another shape,
@@ -41,6 +41,7 @@ class Match:
     """
 
     lora: LoraFile
+    config: TransformerConfig
     fits: tuple[Fit, ...]
     matched: int
     total: int
@@ -79,6 +80,7 @@ def match(lora: LoraFile, config: TransformerConfig) -> Match:
     wrong = unmatched.keys() | misshapen.keys()
     return Match(
         lora=lora,
+        config=config,
         fits=tuple(kept),
         matched=len(changed - wrong),
         total=len(changed | wrong),

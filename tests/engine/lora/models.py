@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from engine.lora.apply import Adapter
+from engine.lora.file import LoraFile
+from engine.lora.match import match
 from engine.model.transformer import Transformer
 from tests.tiny import TRANSFORMER
 
@@ -41,6 +44,11 @@ def transformer_of(weights: dict[str, Tensor], dtype: torch.dtype) -> Transforme
     model = Transformer(CONFIG).to(dtype)
     model.load_state_dict({name: w.to(dtype) for name, w in ours(weights).items()})
     return model.requires_grad_(False).eval()
+
+
+def fitted(lora: LoraFile, weight: float = 1.0) -> Adapter:
+    """A file as an adapter of the tiny model."""
+    return Adapter(match(lora, CONFIG), weight)
 
 
 def effective(model: Transformer) -> dict[str, Tensor]:

@@ -11,10 +11,11 @@ from engine.errors import BadRequest, Cancelled, FileRejected
 from engine.lora.apply import Adapter, apply, remove
 from engine.lora.branch import Branched
 from engine.lora.file import read_lora
+from engine.lora.match import match
 from engine.quant.linear import make_int8
 from engine.quant.products import WEIGHT_ONLY, Product, choose
 from engine.quant.rows import quantise_rows
-from tests.engine.lora.models import effective, modules, ours, paint
+from tests.engine.lora.models import CONFIG, effective, fitted, modules, ours, paint
 from tests.engine.lora.writer import CORPUS, USUAL, Book
 
 
@@ -43,7 +44,7 @@ def test_a_hundred_stacks_leave_the_model_bit_for_bit(transformer, shelf):
     )
     for turn in range(100):
         stack = chance.sample(sorted(shelf), chance.randint(1, 4))
-        adapters = [Adapter(shelf[name][1], chance.uniform(-2, 2)) for name in stack]
+        adapters = [fitted(shelf[name][1], chance.uniform(-2, 2)) for name in stack]
         apply(transformer, adapters)
         assert modules(transformer) != objects
         remove(transformer)
@@ -61,7 +62,7 @@ def test_a_stack_is_the_sum_of_its_adapters(transformer, shelf, base):
         "comfy_native", "loha_of_high_rank", "fused_dora",
     )  # fmt: skip
     weights = (1.5, -0.6, 0.8, -0.7, 1.0, -2.0, 0.1, 0.5)
-    apply(transformer, [Adapter(shelf[n][1], w) for n, w in zip(names, weights, strict=True)])
+    apply(transformer, [fitted(shelf[n][1], w) for n, w in zip(names, weights, strict=True)])
     merged = dict(base)
     for name, weight in zip(names, weights, strict=True):
         for changed, delta in shelf[name][0].deltas.items():
@@ -72,7 +73,7 @@ def test_a_stack_is_the_sum_of_its_adapters(transformer, shelf, base):
 
 
 def test_the_order_of_adapters_does_not_matter(transformer, shelf):
-    adapters = [Adapter(shelf[n][1], 0.4) for n in ("kohya", "peft_dora", "loha", "comfy_native")]
+    adapters = [fitted(shelf[n][1], 0.4) for n in ("kohya", "peft_dora", "loha", "comfy_native")]
     apply(transformer, adapters)
     forward = effective(transformer)
     apply(transformer, adapters[::-1])
@@ -83,47 +84,62 @@ def test_the_order_of_adapters_does_not_matter(transformer, shelf):
 @pytest.mark.parametrize("name", CORPUS)
 def test_weights_change_without_reading_the_file_again(name, transformer, shelf, monkeypatch):
     _, lora = shelf[name]
-    apply(transformer, [Adapter(lora, 2.0)])
+    apply(transformer, [fitted(lora, 2.0)])
     fresh = effective(transformer)
-    apply(transformer, [Adapter(lora, -1.0)])
+    apply(transformer, [fitted(lora, -1.0)])
     monkeypatch.setattr("engine.lora.apply.open_tensors", None)
-    apply(transformer, [Adapter(lora, 2.0)])
+    apply(transformer, [fitted(lora, 2.0)])
     again = effective(transformer)
     assert all(torch.equal(again[name], weight) for name, weight in fresh.items())
 
 
 def test_a_weight_of_zero_is_no_adapter(transformer, shelf):
     objects = modules(transformer)
-    applied = apply(transformer, [Adapter(shelf["differences_of_vectors"][1], 0.0)])
+    captions = apply(transformer, [fitted(shelf["differences_of_vectors"][1], 0.0)])
     assert modules(transformer) == objects
-    assert applied.captions == ""
-    assert applied.matches[0].matched == 6
+    assert captions == ""
 
 
 def test_an_empty_stack_removes_what_was_there(transformer, shelf):
     objects = modules(transformer)
-    apply(transformer, [Adapter(shelf["kohya"][1])])
+    apply(transformer, [fitted(shelf["kohya"][1])])
     apply(transformer, [])
     assert modules(transformer) == objects
 
 
 def test_another_stack_replaces_the_one_before(transformer, shelf):
-    apply(transformer, [Adapter(shelf["loha"][1])])
+    apply(transformer, [fitted(shelf["loha"][1])])
     alone = effective(transformer)
-    apply(transformer, [Adapter(shelf["kohya"][1]), Adapter(shelf["comfy_native"][1], 0.5)])
-    apply(transformer, [Adapter(shelf["loha"][1])])
+    apply(transformer, [fitted(shelf["kohya"][1]), fitted(shelf["comfy_native"][1], 0.5)])
+    apply(transformer, [fitted(shelf["loha"][1])])
     assert all(torch.equal(effective(transformer)[name], w) for name, w in alone.items())
 
 
-def test_an_adapter_that_does_not_fit_leaves_none_applied(transformer, shelf, base, tmp_path):
-    objects = modules(transformer)
+def test_what_does_not_fit_cannot_become_an_adapter(base, tmp_path):
     book = Book(base)
     book.tensors = {"blocks.0.cross_attn.q.lora_A.weight": torch.ones(2, 4),
                     "blocks.0.cross_attn.q.lora_B.weight": torch.ones(4, 2)}  # fmt: skip
     wan = read_lora(book.save(tmp_path / "wan.safetensors"))
-    apply(transformer, [Adapter(shelf["kohya"][1])])
     with pytest.raises(FileRejected, match="was made for Wan"):
-        apply(transformer, [Adapter(shelf["kohya"][1]), Adapter(wan)])
+        fitted(wan)
+
+
+def test_an_adapter_of_another_model_leaves_none_applied(transformer, shelf):
+    objects, lora = modules(transformer), shelf["kohya"][1]
+    apply(transformer, [fitted(lora)])
+    with pytest.raises(ValueError, match="another model"):
+        apply(transformer, [fitted(lora), Adapter(match(lora, replace(CONFIG, n_layers=3)))])
+    assert modules(transformer) == objects
+
+
+def test_a_damaged_adapter_leaves_none_applied(transformer, shelf, base, tmp_path):
+    objects, book = modules(transformer), Book(base)
+    CORPUS["diffsynth"][0](book)
+    book.tensors[f"{USUAL[0]}.lora_A.default.weight"][0, 0] = float("nan")
+    damaged = read_lora(book.save(tmp_path / "damaged.safetensors"))
+    apply(transformer, [fitted(shelf["kohya"][1])])
+    with pytest.raises(FileRejected, match="not finite"):
+        apply(transformer, [fitted(shelf["kohya"][1]), fitted(damaged)])
     assert modules(transformer) == objects
 
 
@@ -135,7 +151,7 @@ def test_a_cancel_while_reading_leaves_none_applied(transformer, shelf):
             raise Cancelled("The job was cancelled.")
 
     with pytest.raises(Cancelled):
-        apply(transformer, [Adapter(shelf["kohya"][1])], check)
+        apply(transformer, [fitted(shelf["kohya"][1])], check)
     assert modules(transformer) == objects
 
 
@@ -149,7 +165,7 @@ def test_numbers_that_are_not_finite_are_refused(name, value, transformer, base,
         tensor[(0,) * tensor.ndim] = value
     lora = read_lora(book.save(tmp_path / "broken.safetensors"))
     with pytest.raises(FileRejected, match="not finite"):
-        apply(transformer, [Adapter(lora)])
+        apply(transformer, [fitted(lora)])
     assert modules(transformer) == objects
 
 
@@ -158,16 +174,16 @@ def test_a_number_too_large_for_half_precision_is_refused(transformer, base, tmp
     CORPUS["diffsynth"][0](book)
     book.tensors[f"{USUAL[0]}.lora_A.default.weight"][0, 0] = 1e6
     lora = read_lora(book.save(tmp_path / "large.safetensors"))
-    apply(transformer, [Adapter(lora)])
+    apply(transformer, [fitted(lora)])
     with pytest.raises(FileRejected, match="not finite in float16"):
-        apply(transformer.half(), [Adapter(replace(lora, strange=()), 1.0), Adapter(lora)])
+        apply(transformer.half(), [fitted(replace(lora, strange=()), 1.0), fitted(lora)])
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", ["kohya", "peft_dora", "one_trainer_dora", "lokr_fused", "loha"])
 def test_a_model_of_half_precision_keeps_its_type(name, dtype, transformer, shelf):
     model, (book, lora) = transformer.to(dtype), shelf[name]
-    apply(model, [Adapter(lora, 0.5)])
+    apply(model, [fitted(lora, 0.5)])
     branch = model.get_submodule("layers.0.attention.qkv")
     x = torch.randn(1, 9, 64, dtype=dtype)
     found, plain = branch(x), branch.base(x)
@@ -185,22 +201,22 @@ def test_a_magnitude_of_nothing_stays_nothing(write, transformer, base, tmp_path
     for name in [name for name in book.tensors if "lora_" in name]:
         book.tensors[name].zero_()
     transformer.load_state_dict(ours(silent))
-    apply(transformer, [Adapter(read_lora(book.save(tmp_path / "zero.safetensors")))])
+    apply(transformer, [fitted(read_lora(book.save(tmp_path / "zero.safetensors")))])
     assert all(not weight.any() for weight in effective(transformer).values())
 
 
 def test_changed_captions_are_told_apart(transformer, shelf):
-    plain = apply(transformer, [Adapter(shelf["kohya_fused"][1])]).captions
-    first = apply(transformer, [Adapter(shelf["kohya"][1], 0.5)]).captions
-    louder = apply(transformer, [Adapter(shelf["kohya"][1], 0.6)]).captions
-    tokens = apply(transformer, [Adapter(shelf["differences_of_vectors"][1])]).captions
+    plain = apply(transformer, [fitted(shelf["kohya_fused"][1])])
+    first = apply(transformer, [fitted(shelf["kohya"][1], 0.5)])
+    louder = apply(transformer, [fitted(shelf["kohya"][1], 0.6)])
+    tokens = apply(transformer, [fitted(shelf["differences_of_vectors"][1])])
     assert plain == ""
     assert len({plain, first, louder, tokens}) == 4
 
 
 def test_a_weight_that_is_no_number_is_refused(shelf):
     with pytest.raises(BadRequest, match="nan"):
-        Adapter(shelf["kohya"][1], float("nan"))
+        fitted(shelf["kohya"][1], float("nan"))
 
 
 INT8 = tuple(
@@ -229,7 +245,7 @@ def as_int8(model: nn.Module, product: Product) -> dict[str, Tensor]:
 def test_int8_layers_are_adapted_all_the_same(name, transformer, shelf, base):
     rounded = {**ours(base), **as_int8(transformer, WEIGHT_ONLY)}
     objects, (book, lora) = modules(transformer), shelf[name]
-    apply(transformer, [Adapter(lora, 0.9)])
+    apply(transformer, [fitted(lora, 0.9)])
     rewritten = Book(theirs(rounded, base), book.seed)
     CORPUS[name][0](rewritten)
     expected, found = ours(rewritten.merged(0.9)), effective(transformer)
@@ -243,7 +259,7 @@ def test_int8_layers_are_adapted_all_the_same(name, transformer, shelf, base):
 def test_what_is_added_to_int8_layers_is_not_rounded(name, transformer, shelf):
     as_int8(transformer, choose(torch.device("cpu")))
     book, lora = shelf[name]
-    apply(transformer, [Adapter(lora, 1.5)])
+    apply(transformer, [fitted(lora, 1.5)])
     changes = ours({n: book.deltas.get(n, torch.zeros_like(w)) for n, w in book.base.items()})
     for place in INT8:
         branch = transformer.get_submodule(place)
@@ -260,7 +276,7 @@ def test_what_is_added_to_int8_layers_is_not_rounded(name, transformer, shelf):
 def test_magnitudes_stand_over_rounded_products_too(name, transformer, shelf, base):
     rounded = {**ours(base), **as_int8(transformer, choose(torch.device("cpu")))}
     book, lora = shelf[name]
-    apply(transformer, [Adapter(lora)])
+    apply(transformer, [fitted(lora)])
     rewritten = Book(theirs(rounded, base), book.seed)
     CORPUS[name][0](rewritten)
     merged = ours(rewritten.merged())

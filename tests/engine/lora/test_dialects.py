@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.lora.apply import Adapter, apply
+from engine.lora.apply import apply
 from engine.lora.file import read_lora
 from engine.lora.match import match, require
-from tests.engine.lora.models import CONFIG, effective, ours, paint, transformer_of
+from tests.engine.lora.models import CONFIG, effective, fitted, ours, paint, transformer_of
 from tests.engine.lora.writer import CORPUS, Book
 
 BOUND = 1e-5
@@ -37,16 +37,17 @@ def test_the_corpus_holds_every_dialect():
 @pytest.mark.parametrize("name", CORPUS)
 def test_every_dialect_equals_merging_in_float64(name, weight, base, transformer, tmp_path):
     book, lora = written(name, base, tmp_path)
-    applied = apply(transformer, [Adapter(lora, weight)])
+    adapter = fitted(lora, weight)
+    apply(transformer, [adapter])
     assert lora.dialect == CORPUS[name][1]
-    assert applied.matches[0].matched == applied.matches[0].total > 0
+    assert adapter.found.matched == adapter.found.total > 0
     assert difference(effective(transformer), ours(book.merged(weight))) <= BOUND
 
 
 @pytest.mark.parametrize("name", ["kohya", "comfy_native", "one_trainer_dora", "lycoris_lokr"])
 def test_a_picture_is_that_of_the_merged_model(name, base, transformer, tmp_path):
     book, lora = written(name, base, tmp_path)
-    apply(transformer, [Adapter(lora, 0.3)])
+    apply(transformer, [fitted(lora, 0.3)])
     found = paint(transformer, torch.float32).double()
     expected = paint(transformer_of(book.merged(0.3), torch.float64), torch.float64)
     assert (found - expected).norm() <= 1e-4 * expected.norm()
@@ -55,7 +56,7 @@ def test_a_picture_is_that_of_the_merged_model(name, base, transformer, tmp_path
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_files_are_read_as_they_stand(dtype, base, transformer, tmp_path):
     book, lora = written("kohya", base, tmp_path, dtype)
-    apply(transformer, [Adapter(lora)])
+    apply(transformer, [fitted(lora)])
     for name in book.deltas:
         stem = f"lora_unet_{name.removesuffix('.weight').replace('.', '_')}"
         up, down = (
@@ -68,7 +69,7 @@ def test_half_precision_files_are_read_as_they_stand(dtype, base, transformer, t
 
 def test_float8_files_are_read_as_they_stand(base, transformer, tmp_path):
     book, lora = written("diffsynth", base, tmp_path, torch.float8_e4m3fn)
-    apply(transformer, [Adapter(lora)])
+    apply(transformer, [fitted(lora)])
     for name in book.deltas:
         stem = name.removesuffix(".weight")
         up, down = (book.tensors[f"{stem}.lora_{side}.default.weight"] for side in "BA")
@@ -95,13 +96,13 @@ def test_one_adapter_in_two_dialects_counts_once_and_acts_once(also, base, trans
     lora = read_lora(book.save(tmp_path / "both.safetensors"))
     found = match(lora, CONFIG)
     assert (found.matched, found.total, len(found.duplicates)) == (11, 11, 11)
-    apply(transformer, [Adapter(lora)])
+    apply(transformer, [fitted(lora)])
     one_of = [difference(effective(transformer), ours(b.merged())) for b in (book, both)]
     assert min(one_of) <= BOUND < max(one_of)
 
 
-def test_modules_of_a_text_encoder_are_counted_apart(base, transformer, tmp_path):
+def test_modules_of_a_text_encoder_are_counted_apart(base, tmp_path):
     _, lora = written("with_text_encoder", base, tmp_path)
-    applied = apply(transformer, [Adapter(lora)])
-    assert len(applied.matches[0].text_encoder) == 3
-    assert "text encoder (3 modules)" in applied.notices[0]
+    adapter = fitted(lora)
+    assert len(adapter.found.text_encoder) == 3
+    assert "text encoder (3 modules)" in adapter.notices[0]

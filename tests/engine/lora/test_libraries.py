@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from diffusers import ZImagePipeline
 
-from engine.lora.apply import Adapter, apply
+from engine.lora.apply import apply
 from engine.lora.file import read_lora
-from tests.engine.lora.models import effective, ours
+from tests.engine.lora.models import effective, fitted, ours
 from tests.engine.lora.writer import CORPUS, USUAL, Book
 
 
@@ -24,7 +24,7 @@ def test_a_file_of_diffusers_is_read(base, transformer, tmp_path):
     lora = read_lora(path)
     assert lora.dialect == "diffusers"
     assert {(change.rank, change.alpha) for change in lora.changes} == {(4, 3.0)}
-    apply(transformer, [Adapter(lora)])
+    apply(transformer, [fitted(lora)])
     expected, found = ours(book.merged()), effective(transformer)
     for name, weight in expected.items():
         assert (found[name] - weight).abs().max() <= 1e-5 * weight.abs().max(), name
@@ -41,7 +41,7 @@ def test_what_diffusers_reads_we_read_the_same(write, base, transformer, tmp_pat
         up, down = state[f"{name}.lora_B.weight"].double(), state[f"{name}.lora_A.weight"].double()
         plain = f"{name.removeprefix('transformer.')}.weight"
         merged[plain] = merged[plain] + up @ down
-    apply(transformer, [Adapter(read_lora(path))])
+    apply(transformer, [fitted(read_lora(path))])
     expected, found = ours(merged), effective(transformer)
     for name, weight in expected.items():
         assert (found[name] - weight).abs().max() <= 1e-5 * weight.abs().max(), name
