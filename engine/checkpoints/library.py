@@ -47,8 +47,16 @@ class Library:
         return tuple(Known(name, path, _is_here(path)) for name, path in self._read().items())
 
     def find(self, name: str) -> Path | None:
-        """Return where the model of a name lies, None if the list has no such name."""
-        return self._read().get(name)
+        """Return where the model of a name lies, None if the list has no such name.
+
+        Raise `FileRejected` where the list is damaged, unless the name is the path of something.
+        """
+        try:
+            return self._read().get(name)
+        except FileRejected:
+            if _is_here(Path(name)):
+                return None
+            raise
 
     def add(self, path: Path, name: str | None = None) -> Known:
         """Add a model's file or folder, by default under its own name.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.checkpoints.checkpoint import Checkpoint
-from engine.checkpoints.library import Library
+from engine.checkpoints.library import FILE, Library
 from engine.checkpoints.memory import remember
 from engine.errors import StudioError
 from engine.hub.record import installed
@@ -129,7 +129,14 @@ class Catalogue:
                 yield _absent(variant, Availability.FETCH, size=sizes[0] if sizes else 0)
 
     def _added(self) -> Iterator[ModelEntry]:
-        for known in self._library.list():
+        try:
+            listed = self._library.list()
+        except StudioError as error:
+            told = {"name": FILE, "title": FILE, "note": str(error)}
+            # A variant without downloads, or the page would offer to fetch it.
+            yield _absent(by_name("demo-turbo"), Availability.DAMAGED, **told)
+            return
+        for known in listed:
             yield replace(self._entry(known.name, known.name, by_name("turbo")), added=True)
 
     def _entry(self, name: str, title: str, variant: Variant) -> ModelEntry:

@@ -59,6 +59,15 @@ def test_a_file_of_ones_own_is_listed_under_its_name(catalogue, tiny_model, tmp_
     assert "my model" not in {model.name for model in catalogue.models()}
 
 
+def test_a_damaged_list_is_shown_and_hides_no_other_model(catalogue, tiny_model, tmp_path):
+    (tmp_path / "data/models.json").write_text("{")
+    damage = [model for model in catalogue.models() if model.availability is Availability.DAMAGED]
+    assert ["models.json" in model.note for model in damage] == [True]
+    assert not damage[0].added
+    assert entry(catalogue, "demo-turbo").availability is Availability.HERE
+    assert catalogue.look(str(tiny_model)).availability is Availability.HERE
+
+
 def test_a_users_answer_is_remembered(catalogue, tiny_model, tmp_path):
     own = shutil.copytree(tiny_model, tmp_path / "mine")
     (own / "scheduler" / "scheduler_config.json").unlink()

@@ -113,3 +113,12 @@ def test_a_damaged_list_is_said_and_left_alone(content, shelf, model, tmp_path):
     with pytest.raises(FileRejected, match=r"models\.json"):
         shelf.add(model)
     assert file.read_text() == content
+
+
+def test_a_path_needs_no_list_so_a_damaged_one_is_not_in_its_way(shelf, model, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / library.FILE).write_text("{")
+    assert shelf.find(str(model)) is None
+    for name in ("mine", str(tmp_path / "absent"), "\0"):
+        with pytest.raises(FileRejected, match=r"models\.json"):
+            shelf.find(name)
