@@ -19,6 +19,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Shape of every tensor by its name in the file, prefix taken off."""
 
 MAX_LAYERS: Final = 200
+_EXAMPLES: Final = 3
 OMNI_UNBUILT: Final = "edits with it are not built yet"
 
 
@@ -233,10 +234,17 @@ def _count(shapes: Shapes, prefix: str, declared: Declared) -> int:
     """Count consecutively numbered parts such as `layers.0.` to `layers.29.`."""
     pattern = re.compile(re.escape(prefix) + r"([0-9]{1,4})\.")
     numbers = {int(found[1]) for name in shapes if (found := pattern.match(name))}
-    count = len(numbers)
-    if numbers != set(range(count)) or not 1 <= count <= MAX_LAYERS:
+    count = max(numbers, default=-1) + 1
+    if not 1 <= count <= MAX_LAYERS:
         raise FileRejected(
-            f"{declared.where}: the weights hold {count} parts {prefix}N, not 1 to {MAX_LAYERS} "
-            "numbered from 0."
+            f"{declared.where}: the weights hold {count} parts {prefix}N, not 1 to {MAX_LAYERS}."
+        )
+    missing = sorted(set(range(count)) - numbers)
+    if missing:
+        names = ", ".join(f"{prefix}{number}" for number in missing[:_EXAMPLES])
+        raise FileRejected(
+            f"{declared.where}: {len(missing)} of the weights' {count} parts {prefix}N are "
+            f"missing ({names}).",
+            "Download it again.",
         )
     return count

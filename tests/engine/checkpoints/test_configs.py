@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.checkpoints.configs import Declared, transformer_config
 from engine.checkpoints.export import save_folder
 from engine.checkpoints.open import open_model
 from engine.errors import FileRejected
@@ -126,6 +127,21 @@ def test_a_text_encoder_we_cannot_build_is_refused_by_field(field, value, refuse
     words = "rope_type" if "yarn" in repr(value) else field
     words = "rope_theta" if "rope_theta" in repr(value) else words
     assert words in refused("text_encoder", **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        (("layers.1.",), r"1 of the weights' 3 parts layers.N are missing \(layers.1\)"),
+        (("noise_refiner.0.",), r"1 of the weights' 2 parts .* \(noise_refiner.0\)"),
+        (("noise_refiner.",), "hold 0 parts noise_refiner.N, not 1 to 200"),
+    ],
+)
+def test_layers_that_are_missing_are_named(gone, words, our_folder):
+    shapes = open_model(our_folder).parts.transformer.bare_shapes
+    left = {name: shape for name, shape in shapes.items() if not name.startswith(gone)}
+    with pytest.raises(FileRejected, match=words):
+        transformer_config(left, Declared({}, "x"))
 
 
 def test_a_text_encoder_of_another_width_is_refused_with_both_widths(
