@@ -68,13 +68,18 @@ def check_writable(folder: Path) -> None:
         )
 
 
+def temporary_beside(path: Path) -> Path:
+    """Return a fresh name in the folder of a file, which the sweep knows."""
+    return path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+
+
 def atomic_write(path: Path, data: bytes) -> None:
     """Write a file so that other processes see the old bytes or all the new ones, never a part.
 
     The folder must exist. Survives a kill and a power cut; raise `DiskError` naming the folder and
     the bytes needed, leaving what was there before.
     """
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    temporary = temporary_beside(path)
     try:
         _write_through(temporary, data)
         temporary.replace(path)
@@ -93,7 +98,7 @@ def atomic_stream(path: Path) -> Iterator[BinaryIO]:
 
     Promises what `atomic_write` does, and raises `DiskError` as it does.
     """
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    temporary = temporary_beside(path)
     try:
         with temporary.open("xb") as stream:
             yield stream
@@ -113,7 +118,7 @@ def link_or_copy(source: Path, path: Path) -> None:
 
     The folder must exist. Raise `DiskError`, or `NotFound` and `FileRejected` for the source.
     """
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    temporary = temporary_beside(path)
     try:
         temporary.hardlink_to(source.resolve())
         temporary.replace(path)

@@ -7,11 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import FileRejected
 from engine.hub.hosts import choose_hosts
 from engine.hub.plan import DownloadPlan, PlannedFile, Step
 from engine.hub.record import HASHES_NAME, Record, RecordedFile, write_record
-from engine.hub.reuse import Hashes, bring
+from engine.hub.reuse import Hashes, bring, changed
 from engine.hub.watch import DownloadProgress, Meter, Patience, Watch
 from engine.storage import make_folder
 
@@ -98,9 +97,9 @@ def _reuse(file: PlannedFile, hashes: Hashes, watch: Watch) -> str:
     original = file.original or file.path
     sha256 = hashes.sha256(original, watch)
     if file.sha256 not in {None, sha256}:
-        raise FileRejected(f"{original} has changed meanwhile.", "Start the download again.")
+        raise changed(original)
     if file.original is not None:
-        bring(original, file.path)
+        bring(original, file.path, sha256, watch)
     return sha256
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import StrEnum
@@ -16,13 +15,15 @@ from engine import strict_json
 from engine.errors import DiskError, FileRejected, NotFound
 from engine.hub.watch import Watch
 from engine.storage import (
+    atomic_stream,
     atomic_write,
-    disk_error,
     exclusive,
     make_folder,
     open_plain,
     project_root,
     read_bounded,
+    sweep_temporary,
+    temporary_beside,
 )
 from engine.variants import SourceFile
 
@@ -157,35 +158,47 @@ def way_to(source: Path, folder: Path) -> Way:
     return Way.LINK if source.stat().st_dev == folder.stat().st_dev else Way.COPY
 
 
-def bring(source: Path, final: Path) -> Way:
+def bring(source: Path, final: Path, sha256: str, watch: Watch) -> Way:
     """Put a file into its place as a second name of the same bytes, else as a copy.
 
-    Raise `DiskError`. What lay in the place is replaced.
+    What lay in the place is replaced. sha256: of the bytes, checked in a copy as it is made. Raise
+    `DiskError`, `NotFound`, `FileRejected` for other bytes, or `Cancelled`.
     """
     source = source.resolve()
-    temporary = final.with_name(f"{final.name}.link")
     make_folder(final.parent)
+    sweep_temporary(final.parent)
+    if _link(source, final):
+        return Way.LINK
+    digest = hashlib.sha256()
+    with open_plain(source) as stream, atomic_stream(final) as copy:
+        while data := stream.read(READ_BYTES):
+            watch.check()
+            digest.update(data)
+            copy.write(data)
+        if digest.hexdigest() != sha256:
+            raise changed(source)
+    return Way.COPY
+
+
+def changed(file: Path) -> FileRejected:
+    """Return what to say of a file that is not what it was when it was planned."""
+    return FileRejected(f"{file} has changed meanwhile.", "Start the download again.")
+
+
+def _link(source: Path, final: Path) -> bool:
+    temporary = temporary_beside(final)
     try:
-        temporary.unlink(missing_ok=True)
-        way = _link(source, temporary)
-        temporary.replace(final)
-    except OSError as error:
-        raise disk_error(final, error) from error
+        for link in (temporary.hardlink_to, temporary.symlink_to):
+            # Another disk, or a file system without such links.
+            with suppress(OSError):
+                link(source)
+                temporary.replace(final)
+                return True
     finally:
+        # It stays where the place had the same bytes already: both names are one file.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-    return way
-
-
-def _link(source: Path, place: Path) -> Way:
-    with suppress(OSError):
-        place.hardlink_to(source)
-        return Way.LINK
-    with suppress(OSError):
-        place.symlink_to(source)
-        return Way.LINK
-    shutil.copyfile(source, place)
-    return Way.COPY
+    return False
 
 
 def _plain_files(homes: Iterable[Path], watch: Watch) -> Iterator[tuple[Path, int]]:

@@ -152,27 +152,6 @@ def test_a_model_folder_of_another_machine_needs_no_network_at_all(hub, tmp_path
     assert hub.asked == []
 
 
-def test_a_disk_that_knows_no_links_gets_a_copy(hub, tmp_path, monkeypatch):
-    from pathlib import Path
-
-    def refuse(*_: object) -> None:
-        raise OSError("no links here")
-
-    variant = model(hub)
-    other = tmp_path / "other"
-    other.mkdir()
-    original = other / "weights.safetensors"
-    original.write_bytes(hub.files["transformer/weights.safetensors"])
-    plan = planned(hub, variant, tmp_path / "models", other)
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "hardlink_to", refuse)
-        patch.setattr(Path, "symlink_to", refuse)
-        folder = download(plan, patience=QUICK)
-    final = folder / "transformer/weights.safetensors"
-    assert final.read_bytes() == original.read_bytes()
-    assert not final.samefile(original)
-
-
 def test_two_variants_share_what_they_have_in_common(hub, tmp_path):
     turbo = model(hub)
     download(planned(hub, turbo, tmp_path), patience=QUICK)
