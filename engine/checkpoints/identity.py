@@ -93,4 +93,5 @@ def _hints(
     yield from (named_variant(metadata.get(key, "")) for key in _TITLES)
     if shift is not None:
         yield "base" if shift >= UNDISTILLED_SHIFT else "turbo"
+    yield named_variant(transformer.headers[0].path.name)
     yield named_variant(path.name)

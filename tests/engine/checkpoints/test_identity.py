@@ -62,6 +62,13 @@ def test_the_schedule_goes_before_the_name(silent):
     assert identity(path) == ("turbo", True, 3.0)
 
 
+def test_a_file_in_a_folder_of_loose_parts_tells_before_the_folder(source, tmp_path):
+    model = layouts.as_loose_parts(source, tmp_path).rename(tmp_path / "my_turbo")
+    assert identity(model)[:2] == ("turbo", True)
+    (model / "one.safetensors").rename(model / "my_base_mix.safetensors")
+    assert identity(model) == ("base", True, 6.0)
+
+
 @pytest.mark.parametrize("key", ["modelspec.title", "modelspec.architecture", "general.name"])
 def test_a_title_in_the_metadata_tells(key, silent):
     assert identity(with_metadata(silent, **{key: "Z-Image-Base"}))[:2] == ("base", True)
