@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from engine.checkpoints.unpack.rows import regular_hadamard
 from engine.errors import BadRequest, Cancelled, FileRejected
 from engine.lora.apply import Adapter, apply, remove
 from engine.lora.branch import Branched
@@ -227,23 +228,33 @@ INT8 = tuple(
 )  # fmt: skip
 
 
-def as_int8(model: nn.Module, product: Product) -> dict[str, Tensor]:
-    """Make layers int8; return what their weights amount to, float64, by our names."""
+def as_int8(model: nn.Module, product: Product, turn: Tensor | None = None) -> dict[str, Tensor]:
+    """Make layers int8; return what their weights amount to, float64, by our names.
+
+    turn: what groups of columns are multiplied by before they are rounded, where they divide so.
+    """
     rounded = {}
     for name in INT8:
         linear = model.get_submodule(name)
-        rows = quantise_rows(linear.weight)
+        columns = linear.in_features
+        fits = turn is not None and columns % len(turn) == 0
+        turns = torch.kron(torch.eye(columns // len(turn)), turn) if fits else torch.eye(columns)
+        rows = quantise_rows(linear.weight @ turns)
         make_int8(model, [name], product)
         layer = model.get_submodule(name)
-        layer.fill(rows)
+        layer.fill(rows, turn if fits else None)
         layer.bias = linear.bias
-        rounded[f"{name}.weight"] = rows.values.double() * rows.scales.double()[:, None]
+        plain = rows.values.double() * rows.scales.double()[:, None]
+        rounded[f"{name}.weight"] = plain @ turns.T.double()
     return rounded
 
 
+@pytest.mark.parametrize(
+    "turn", [None, regular_hadamard(16, torch.device("cpu"))], ids=["plain", "turned"]
+)
 @pytest.mark.parametrize("name", CORPUS)
-def test_int8_layers_are_adapted_all_the_same(name, transformer, shelf, base):
-    rounded = {**ours(base), **as_int8(transformer, WEIGHT_ONLY)}
+def test_int8_layers_are_adapted_all_the_same(name, turn, transformer, shelf, base):
+    rounded = {**ours(base), **as_int8(transformer, WEIGHT_ONLY, turn)}
     objects, (book, lora) = modules(transformer), shelf[name]
     apply(transformer, [fitted(lora, 0.9)])
     rewritten = Book(theirs(rounded, base), book.seed)
