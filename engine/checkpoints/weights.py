@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor
 
 from engine.checkpoints.formats import find_weights
@@ -15,8 +14,6 @@ from engine.checkpoints.tensors import TensorFile, open_tensors
 from engine.checkpoints.unpack import unpack
 from engine.checkpoints.unpack.door import Int8Rows, Raw
 from engine.checkpoints.unpack.rows import int8_rows
-
-CPU = torch.device("cpu")
 
 
 class WeightFiles:
@@ -31,15 +28,15 @@ class WeightFiles:
         """Shape of every weight, by its name in the file."""
         return {name: weight.shape for name, weight in self.weights.items()}
 
-    def read(self, name: str, device: torch.device = CPU) -> Tensor:
-        """Return a weight in floating point, of its own shape, unpacked on `device`."""
+    def read(self, name: str) -> Tensor:
+        """Return a weight in floating point, of its own shape, on the CPU."""
         stored = self.weights[name]
-        return unpack(self._raw(stored, device), stored)
+        return unpack(self._raw(stored), stored)
 
-    def read_int8(self, name: str, device: torch.device = CPU) -> Int8Rows | None:
+    def read_int8(self, name: str) -> Int8Rows | None:
         """Return the integers and scales of an int8 weight [N, K]; None if it holds none by row."""
         stored = self.weights[name]
-        return int8_rows(self._raw(stored, device), stored) if stored.keeps_int8 else None
+        return int8_rows(self._raw(stored), stored) if stored.keeps_int8 else None
 
     def int8_group(self, name: str) -> int | None:
         """Return how many columns of an int8 weight are turned together, 1 if none.
@@ -49,8 +46,8 @@ class WeightFiles:
         stored = self.weights[name]
         return stored.options.get("group", 1) if stored.keeps_int8 else None
 
-    def _raw(self, stored: Stored, device: torch.device) -> Raw:
-        return {role: self._tensors.read(name).to(device) for role, name in stored.tensors.items()}
+    def _raw(self, stored: Stored) -> Raw:
+        return {role: self._tensors.read(name) for role, name in stored.tensors.items()}
 
 
 @contextmanager
