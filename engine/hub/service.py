@@ -70,7 +70,7 @@ class Downloads:
 
     def pause(self) -> None:
         """Stop for now; what came is kept. Does nothing unless a download runs."""
-        self._halt(DownloadStatus.RUNNING, DownloadStatus.PAUSED)
+        self._halt({DownloadStatus.RUNNING}, DownloadStatus.PAUSED)
 
     def resume(self) -> None:
         """Go on with a download that was paused or failed; else do nothing."""
@@ -85,9 +85,8 @@ class Downloads:
     def cancel(self) -> None:
         """Stop for good and remove the bytes of unfinished files; whole files stay."""
         plan = self.state().plan
-        self._halt(DownloadStatus.RUNNING, DownloadStatus.CANCELLED)
-        self._halt(DownloadStatus.PAUSED, DownloadStatus.CANCELLED)
-        if plan is None or self.state().status is not DownloadStatus.CANCELLED:
+        ends = {DownloadStatus.RUNNING, DownloadStatus.PAUSED, DownloadStatus.FAILED}
+        if not self._halt(ends, DownloadStatus.CANCELLED) or plan is None:
             return
         for file in plan.files:
             for part in file.path.parent.glob(f"{file.path.name}.*{PART_SUFFIX}"):
@@ -106,21 +105,29 @@ class Downloads:
         """Begin the thread; the caller holds the lock."""
         self._stop = stop = threading.Event()
         self._thread = threading.Thread(
-            target=self._work, args=(plan, stop), name="download", daemon=True
+            target=self._work, args=(plan, stop, self._thread), name="download", daemon=True
         )
         self._thread.start()
 
-    def _halt(self, status: DownloadStatus, next_status: DownloadStatus) -> None:
+    def _halt(self, before: set[DownloadStatus], after: DownloadStatus) -> bool:
+        """Stop the thread and return True, if the download is one of `before`."""
         with self._lock:
-            if self._state.status is not status:
-                return
-            self._state = replace(self._state, status=next_status)
+            if self._state.status not in before:
+                return False
+            self._state = replace(self._state, status=after, error=None)
             self._stop.set()
             thread = self._thread
         if thread is not None:
             thread.join(JOIN_SECONDS)
+        return True
 
-    def _work(self, plan: DownloadPlan, stop: threading.Event) -> None:
+    def _work(
+        self, plan: DownloadPlan, stop: threading.Event, before: threading.Thread | None
+    ) -> None:
+        """Download in a thread of its own, once the one before has ended."""
+        if before is not None:
+            before.join()
+
         def on_progress(progress: DownloadProgress) -> None:
             self._put(stop, progress=progress)
 

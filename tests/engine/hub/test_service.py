@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from engine.errors import BadRequest
+from engine.errors import BadRequest, Cancelled
 from engine.hub import DownloadProgress, Downloads, DownloadStatus, verify
 from tests.engine.hub.server import QUICK, Fault, Hub, model, planned
 
@@ -119,6 +120,19 @@ def test_a_failed_download_says_why_and_can_be_tried_again(hub, downloads, tmp_p
     assert downloads.state().error is None
 
 
+def test_a_failed_download_can_be_cancelled(hub, downloads, tmp_path):
+    hub.faults.append(Fault(after=700_000))
+    hub.always = Fault(status=503)
+    plan = planned(hub, model(hub), tmp_path)
+    downloads.start(plan)
+    becomes(downloads, DownloadStatus.FAILED)
+    assert [p for p in plan.folder.rglob("*.part")] != []
+    downloads.cancel()
+    assert downloads.state().status is DownloadStatus.CANCELLED
+    assert downloads.state().error is None
+    assert [p for p in plan.folder.rglob("*.part")] == []
+
+
 def test_what_does_not_fit_now_does_nothing(downloads):
     downloads.pause()
     downloads.resume()
@@ -150,3 +164,26 @@ def test_a_thread_that_was_stopped_speaks_no_more_for_the_download(
     downloads.pause()
     assert downloads.state().status is DownloadStatus.PAUSED
     assert downloads.state().progress is None
+
+
+def test_going_on_waits_for_a_thread_that_is_slow_to_stop(hub, downloads, tmp_path, monkeypatch):
+    ended, told = threading.Event(), []
+
+    def stubborn(plan, on_progress, cancelled, *, patience):
+        told.append("begin")
+        ended.wait(10.0)
+        told.append("end")
+        if cancelled():
+            raise Cancelled("At last.")
+
+    monkeypatch.setattr("engine.hub.service.download", stubborn)
+    monkeypatch.setattr("engine.hub.service.JOIN_SECONDS", 0.05)
+    downloads.start(planned(hub, model(hub), tmp_path))
+    until(lambda: told == ["begin"])
+    downloads.pause()
+    downloads.resume()
+    time.sleep(0.2)
+    assert told == ["begin"]
+    ended.set()
+    becomes(downloads, DownloadStatus.DONE)
+    assert told == ["begin", "end", "begin", "end"]
