@@ -135,7 +135,9 @@ def vae_config(shapes: Shapes, declared: Declared) -> VaeConfig:
     groups = declared.whole("norm_num_groups", 32, 1, 1024)
     if any(width % groups for width in widths):
         raise FileRejected(
-            f"{declared.where}: norm_num_groups is {groups}, which does not divide {list(widths)}."
+            f"{declared.where}: the autoencoder's norm_num_groups is {groups}, which does not "
+            f"divide {list(widths)}.",
+            "Put its own configuration beside it, as vae/config.json.",
         )
     return VaeConfig(
         block_out_channels=widths,

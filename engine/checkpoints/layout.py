@@ -157,10 +157,11 @@ def folders_beside(path: Path) -> list[Path]:
     )
 
 
-def configs_of(file: Path) -> Iterator[Path]:
+def configs_of(file: Path, role: Role) -> Iterator[Path]:
     """Yield the configurations that may belong to a weight file, the most telling first."""
     names = (f"{file.stem}_config.json", f"{file.stem}.json", "config.json")
-    yield from (path for name in names if is_file(path := file.with_name(name)))
+    places = (*names, f"{SUBFOLDERS[role]}/config.json")
+    yield from (path for place in places if is_file(path := file.parent / place))
 
 
 def schedule_near(folder: Path) -> Path | None:

@@ -77,7 +77,7 @@ def declared(role: Role, part: Part) -> Declared:
     Of the formats only GGUF has fields for that, and only those of its language models matter.
     """
     file = part.headers[0].path
-    for path in layout.configs_of(file):
+    for path in layout.configs_of(file, role):
         values = read_object(path)
         if _subject(values) is role:
             return Declared(values, label(path))

@@ -73,6 +73,21 @@ def test_an_all_in_one_file_is_cut_into_its_parts(source, tmp_path):
     assert checkpoint.size == path.stat().st_size
 
 
+def test_configurations_in_the_folders_of_the_parts_belong_to_an_all_in_one_file(
+    our_folder, tmp_path
+):
+    path = layouts.as_all_in_one(our_folder, tmp_path)
+    with pytest.raises(FileRejected, match=r"autoencoder's norm_num_groups .* vae/config\.json"):
+        open_model(path)
+    for part in ("transformer", "text_encoder", "vae"):
+        (tmp_path / part).mkdir()
+        shutil.copy(our_folder / part / "config.json", tmp_path / part)
+    opened, expected = open_model(path), open_model(our_folder)
+    assert opened.vae == expected.vae
+    assert opened.transformer == expected.transformer
+    assert opened.text_encoder == expected.text_encoder
+
+
 def test_a_bare_file_lacks_three_parts_and_names_the_command_that_gets_them(lonely):
     with pytest.raises(NotFound) as caught:
         open_model(lonely)
