@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from engine.checkpoints.checkpoint import Part
-from engine.checkpoints.files import read_object
-from engine.checkpoints.layout import is_file
+from engine.checkpoints.configs import is_omni
+from engine.checkpoints.files import label, read_object
+from engine.checkpoints.layout import TRANSFORMER_FILE, is_file
 from engine.checkpoints.memory import remembered
-from engine.errors import UserError
+from engine.errors import BadRequest, UserError
 from engine.hub.record import FILE_NAME
 from engine.variants import VARIANTS, Variant, by_name
 
@@ -25,8 +26,13 @@ UNDISTILLED_SHIFT: Final = 5.0
 ASSUMED: Final = "turbo"
 OMNI: Final = "omni-base"
 
+_NAMES: Final = frozenset(variant.name for variant in VARIANTS)
+
 _TITLES: Final = ("modelspec.architecture", "modelspec.title", "model_class", "general.name")
 """Where the metadata of other programs' files may say what they are."""
+
+_FEATURES: Final = "cap_embedder.1.weight"
+"""A weight whose shape tells the width of the network and of the text features."""
 
 _START: Final = "(?<![a-z])(z.?image.?)?"
 _WORDS: Final = (
@@ -55,13 +61,15 @@ def identify(
 ) -> Identity:
     """Return the variant of a model; `shift` is its schedule's, `said` what the user named it.
 
-    Raises `NotFound` if the user named none of the variants there are.
+    Raises `NotFound` if the user named none of the variants there are, `BadRequest` for one that
+    the model cannot be.
     """
     if said is not None:
-        return Identity(by_name(said), is_known=True)
-    known = {variant.name for variant in VARIANTS}
+        variant = by_name(said)
+        _check(variant, transformer, path)
+        return Identity(variant, is_known=True)
     for name in _hints(transformer, path, shift, data):
-        if name in known:
+        if name in _NAMES:
             return Identity(by_name(name), is_known=True)
     return Identity(by_name(ASSUMED), is_known=False)
 
@@ -70,6 +78,45 @@ def named_variant(text: str) -> str | None:
     """Return the variant whose name a file name or title holds."""
     words = re.sub("([a-z])([A-Z])", r"\1 \2", text).lower()
     return next((variant for word, variant in _WORDS if word.search(words)), None)
+
+
+def _check(said: Variant, transformer: Part, path: Path) -> None:
+    """Refuse a variant that a model cannot be, by its origin or by its weights.
+
+    A note in the file's metadata may be a guess of its maker, so the user may say otherwise; but
+    nothing that was trained for one family becomes the other.
+    """
+    noted = transformer.headers[0].metadata.get(VARIANT_KEY)
+    other = _delivered_as(path)
+    if noted in _NAMES and _is_demo(by_name(noted)) != _is_demo(said):
+        other = noted
+    if other in _NAMES and other != said.name:
+        raise _contradicted(path, said, f"is {other}")
+    if said.name == OMNI and not is_omni(transformer.bare_shapes):
+        raise _contradicted(path, said, "has no weights for reference pictures")
+    if _is_demo(said) and transformer.bare_shapes.get(_FEATURES) != _demo_shape(said):
+        raise _contradicted(path, said, "has not the size of the Demo models")
+
+
+def _contradicted(path: Path, said: Variant, what: str) -> BadRequest:
+    return BadRequest(f"{label(path)} {what}; it cannot be {said.name}.", "Leave the variant out.")
+
+
+def _is_demo(variant: Variant) -> bool:
+    """Say whether a variant is of the family that comes with the program."""
+    return variant.folder is not None
+
+
+def _demo_shape(variant: Variant) -> tuple[object, object]:
+    """Return the shape of the weight `_FEATURES` in a model that comes with the program."""
+    config = {} if variant.folder is None else read_object(variant.folder / TRANSFORMER_FILE)
+    return config.get("dim"), config.get("cap_feat_dim")
+
+
+def _delivered_as(path: Path) -> str | None:
+    """Return the variant that came with the program, or was downloaded, to a folder."""
+    own = (v.name for v in VARIANTS if v.folder is not None and v.folder == path.absolute())
+    return next(own, None) or _downloaded_as(path)
 
 
 def _downloaded_as(path: Path) -> str | None:

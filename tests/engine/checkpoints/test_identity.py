@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from engine.checkpoints import memory
 from engine.checkpoints.identity import named_variant
 from engine.checkpoints.memory import remember, remembered
 from engine.checkpoints.open import Hints, open_model
-from engine.errors import NotFound
+from engine.errors import BadRequest, NotFound
+from engine.variants import by_name
 from tests.engine.checkpoints import layouts
 
 
@@ -46,6 +48,39 @@ def test_what_the_user_says_goes_first_and_brings_its_schedule(silent):
     assert identity(path, variant="base") == ("base", True, 6.0)
     with pytest.raises(NotFound, match="'nonesuch'"):
         identity(path, variant="nonesuch")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("omni-base", "has no weights for reference pictures; it cannot be omni-base"),
+        ("demo-base", "has not the size of the Demo models; it cannot be demo-base"),
+    ],
+)
+def test_a_variant_that_the_weights_cannot_be_is_refused(said, words, silent):
+    with pytest.raises(BadRequest, match=words):
+        identity(silent, variant=said)
+
+
+def test_no_note_lets_a_model_change_its_family(silent):
+    with pytest.raises(BadRequest, match="is demo-turbo; it cannot be base"):
+        identity(with_metadata(silent, variant="demo-turbo"), variant="base")
+    with pytest.raises(BadRequest, match="is turbo; it cannot be demo-base"):
+        identity(with_metadata(silent, variant="turbo"), variant="demo-base")
+
+
+def test_what_was_delivered_as_a_variant_is_no_other(source, tmp_path):
+    demo = by_name("demo-turbo").folder
+    assert identity(demo, variant="demo")[0] == "demo-turbo"
+    with pytest.raises(BadRequest, match="is demo-turbo; it cannot be demo-base"):
+        identity(demo, variant="demo-base")
+    copied = Path(shutil.copytree(demo, tmp_path / "copy"))
+    assert identity(copied, variant="demo-base")[0] == "demo-base"
+    downloaded = layouts.as_folder(source, tmp_path)
+    (downloaded / "download.json").write_text(json.dumps({"variant": "turbo"}))
+    assert identity(downloaded, variant="turbo")[0] == "turbo"
+    with pytest.raises(BadRequest, match="is turbo; it cannot be base"):
+        identity(downloaded, variant="base")
 
 
 def test_metadata_goes_before_the_schedule(silent):
