@@ -45,13 +45,17 @@ def quantise_rows(weight: Tensor) -> Rows:
 
 
 def quantise_tokens(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return tokens `x` [T, K] in steps of their scales: float32 [T, K] within ±127, and [T, 1].
+    """Return tokens `x` [T, K] in steps of their scales: float32 [T, K] within ±127.3, and [T, 1].
 
-    What is returned is not yet rounded, so that it can be shifted first. Zeros have the scale 0;
-    a token that is not finite has a scale that is not.
+    What is returned is not yet rounded, so that it can be shifted first. The scales have the type
+    of `x`, which multiplies fastest by them. Zeros have the scale 0; a token that is not finite has
+    a scale that is not.
     """
-    absmax = x.abs().amax(dim=1, keepdim=True).float()
-    return x * (LARGEST / absmax.clamp_min(_SMALLEST)), absmax / LARGEST
+    scales = x.abs().amax(dim=1, keepdim=True).div_(LARGEST)
+    factors = scales.float().clamp_min(_SMALLEST).reciprocal_()
+    # In place on the copy: mixed types take twice as long.
+    steps = x * factors if x.dtype is torch.float32 else x.float().mul_(factors)
+    return steps, scales
 
 
 def is_finite(weight: Tensor) -> bool:
