@@ -48,8 +48,10 @@ def on(
 ) -> Dependency:
     """Have a handler answer an event, without a spinner.
 
-    at_once: past Gradio's queue, for what must never wait. An error is then a failed request, which
-    browsers note in their console; so this is for handlers that have none to tell.
+    at_once: past Gradio's queue, for what must never wait, and for what the page asks by itself:
+    the end of one queued answer may cut the line of another that just begins. An error is then a
+    failed request, which browsers note in their console; so this is for handlers that have none to
+    tell.
     """
     return event(
         handler,

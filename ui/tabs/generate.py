@@ -127,7 +127,7 @@ def _connect_models(handlers: FormHandlers, filled: Form, status: gr.HTML) -> No
     known = [filled.model, filled.prompt, filled.loras.loras]
     on(filled.model.input, handlers.choose_model, known, filled.everything)
     on(filled.model_note.select, handlers.settle, known, filled.everything)
-    on(status.select, handlers.list_anew, [], [filled.model, filled.loras.add])
+    on(status.select, handlers.list_anew, [], [filled.model, filled.loras.add], at_once=True)
 
 
 def _connect_loras(handlers: LoraHandlers, filled: Form) -> None:

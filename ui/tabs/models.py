@@ -54,7 +54,7 @@ def build_models(page: PageContext, tab: gr.Tab) -> None:
     handlers = ModelHandlers(page, parts)
     seen = [parts.list, parts.download, parts.plan]
     for event in (tab.select, parts.download.tick):
-        on(event, handlers.show, [parts.plan], [parts.list, parts.download])
+        on(event, handlers.show, [parts.plan], [parts.list, parts.download], at_once=True)
     on(parts.list.select, handlers.act, [parts.plan], seen)
     on(parts.download.select, handlers.steer, [parts.plan], seen)
     for event in (add.click, path.submit):

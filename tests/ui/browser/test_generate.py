@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from engine import read_recipe
-from tests.ui.browser.conftest import Visit, reload, wait_until_ready
+from tests.ui.browser.conftest import Visit, reload
 from tests.ui.fake_catalogue import put_lora
 
 pytestmark = pytest.mark.browser
@@ -92,7 +92,9 @@ def test_a_reloaded_page_finds_its_running_job(visit: Visit, slowly, complaints)
     wait_for_picture(tab)
 
 
-def test_a_closed_tab_does_not_stop_its_job_and_a_new_one_finds_it(visit: Visit, slowly):
+def test_a_closed_tab_does_not_stop_its_job_and_a_new_one_finds_it(
+    visit: Visit, slowly, complaints
+):
     tab = visit()
     ask_for(tab, "a red heart")
     expect(tab.locator("#cancel")).to_be_visible()
@@ -101,8 +103,7 @@ def test_a_closed_tab_does_not_stop_its_job_and_a_new_one_finds_it(visit: Visit,
     if again.locator("#cancel").is_hidden():
         # The server may hear of the closed tab after the new one.
         again.wait_for_timeout(500)
-        again.reload()
-        wait_until_ready(again)
+        reload(again, complaints)
     expect(again.locator("#cancel")).to_be_visible()
     slowly.set()
     wait_for_picture(again)

@@ -86,6 +86,7 @@ def test_a_model_is_planned_fetched_paused_and_seen_again_after_a_reload(visit: 
     expect(tab.locator(".plan")).to_contain_text("12.7 GB from https://huggingface.co")
     assert studio.downloads.state().plan is None
     tab.get_by_role("button", name="Download", exact=True).click()
+    expect(tab.get_by_role("button", name="Pause")).to_be_visible()
     studio.downloads.reach(3 * 10**9, 12 * 10**9)
     expect(tab.locator(".download")).to_contain_text("3.00 of 12.00 GB · 45.2 MB/s")
     expect(tab.locator("#status")).to_contain_text("downloading 25 %")
