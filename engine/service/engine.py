@@ -220,9 +220,24 @@ class Engine:
         """The download that runs in the background, if any."""
         return self._downloads
 
-    def plan_download(self, name: str, precision: Precision = Precision.AUTO) -> DownloadPlan:
-        """Say what fetching a model would take, before anything is fetched; raise `NotFound`."""
-        return plan_download(by_name(name), precision, self._settings.data_dir / MODELS)
+    def plan_download(
+        self,
+        name: str,
+        precision: Precision = Precision.AUTO,
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> DownloadPlan:
+        """Say what fetching a model would take, before anything is fetched.
+
+        That may read tens of gigabytes of files that are here already. cancelled: asked several
+        times a second. Raise `NotFound`, or `Cancelled` when it says so or the engine closes.
+        """
+        return plan_download(
+            by_name(name),
+            precision,
+            self._settings.data_dir / MODELS,
+            cancelled=lambda: self._closed.is_set() or cancelled(),
+        )
 
     def model(self, name_or_path: str) -> Variant:
         """Return the variant of a name or of a model folder; raise `NotFound`, `FileRejected`."""
