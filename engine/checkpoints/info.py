@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from engine.checkpoints.accounting import check_part
 from engine.checkpoints.checkpoint import Checkpoint, Part
 from engine.checkpoints.configs import is_omni
 from engine.checkpoints.files import label
@@ -18,10 +19,6 @@ from engine.checkpoints.recognise import Role
 from engine.errors import UserError
 
 MODEL: Final = "model"
-STACKS: Final = ("layers", "noise_refiner", "context_refiner")
-"""Rows of layers that are all alike."""
-
-_EXAMPLES: Final = 3
 _ALONE: Final = "It is one part of a model; pictures need a transformer too."
 _ORDER: Final = (Role.TRANSFORMER, Role.TEXT_ENCODER, Role.VAE)
 
@@ -67,12 +64,12 @@ def describe(path: Path, hints: Hints = NO_HINTS) -> ModelFile:
         except UserError as error:
             problems.append(str(error))
     parts = dict(found.parts)
-    problems += [gap for part in parts.values() for gap in _gaps(part)]
     if checkpoint is not None and path.is_dir():
         opened = checkpoint.parts
         parts = dict(
             zip(_ORDER, (opened.transformer, opened.text_encoder, opened.vae), strict=True)
         )
+    problems += [_problem(role, part) for role, part in parts.items()]
     headers = {header.path: header for part in parts.values() for header in part.headers}
     return ModelFile(
         name=label(path),
@@ -83,24 +80,17 @@ def describe(path: Path, hints: Hints = NO_HINTS) -> ModelFile:
         precision=dict(_precision(parts)),
         tensors=sum(len(header.tensors) for header in headers.values()),
         size=sum(header.size for header in headers.values()),
-        problems=tuple(problems),
+        problems=tuple(dict.fromkeys(filter(None, problems))),
     )
 
 
-def _gaps(part: Part) -> Iterator[str]:
-    """Yield what single layers lack of what their neighbours have."""
-    stacks: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for name in part.bare_shapes:
-        stack, _, rest = name.partition(".")
-        number, _, leaf = rest.partition(".")
-        if stack in STACKS:
-            stacks[stack][number].add(leaf)
-    for stack, layers in stacks.items():
-        whole = set().union(*layers.values())
-        for number, names in layers.items():
-            if names < whole:
-                missing = ", ".join(sorted(whole - names)[:_EXAMPLES])
-                yield f"{stack}.{number} lacks {len(whole - names)} weights ({missing})."
+def _problem(role: Role, part: Part) -> str:
+    """Say why a network cannot be built of the weights; nothing where it can."""
+    try:
+        check_part(role, part)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _ordered(parts: Mapping[Role, Part]) -> list[Part]:

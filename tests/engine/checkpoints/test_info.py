@@ -15,7 +15,9 @@ from safetensors.torch import load_file, save_file
 from engine.checkpoints import tensors
 from engine.checkpoints.header import read_header
 from engine.checkpoints.info import describe
-from engine.checkpoints.open import Hints
+from engine.checkpoints.load import load_transformer
+from engine.checkpoints.open import Hints, open_model
+from engine.errors import FileRejected
 from tests.engine.checkpoints import layouts
 from tests.engine.checkpoints.test_folder import original_name
 
@@ -107,12 +109,44 @@ def test_an_omni_transformer_is_said_to_be_one(source, tmp_path):
     assert "edits with it are not built yet" in found.problems[0]
 
 
-def test_a_layer_that_lacks_weights_is_named(source, tmp_path):
-    def cut(weights: layouts.Weights) -> layouts.Weights:
-        return {n: w for n, w in weights.items() if n != "layers.1.attention.to_k.weight"}
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"layers.1.attention.to_k.weight": None},
+         "1 missing (layers.1.attention.to_k.weight)"),
+        ({"stray.weight": torch.ones(3)}, "1 unexpected (stray.weight)"),
+        ({"layers.1.attention.to_k.weight": torch.ones(3, 4)},
+         "1 of the wrong shape (layers.1.attention.to_k.weight [3, 4] instead of [64, 64])"),
+    ],
+)  # fmt: skip
+def test_weights_that_do_not_fit_are_named_as_they_are_when_it_is_loaded(
+    changed, words, source, tmp_path
+):
+    def change(weights: layouts.Weights) -> layouts.Weights:
+        return {n: w for n, w in {**weights, **changed}.items() if w is not None}
 
-    found = describe(layouts.as_single_file("", cut)(source, tmp_path))
-    assert found.problems == ("layers.1 lacks 1 weights (attention.to_k.weight).",)
+    path = layouts.as_single_file("", change)(source, tmp_path)
+    (problem,) = describe(path).problems
+    assert words in problem
+    with pytest.raises(FileRejected) as caught:
+        load_transformer(open_model(path), torch.float32, torch.device("cpu"))
+    assert problem == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "what"), [("vae", "autoencoder"), ("text_encoder", "text encoder")]
+)
+def test_every_network_of_a_folder_is_accounted_for(part, what, source, tmp_path):
+    model = layouts.as_folder(source, tmp_path)
+    (path,) = (model / part).glob("*.safetensors")
+    save_file(load_file(path) | {"stray.weight": torch.ones(3)}, path)
+    (problem,) = describe(model).problems
+    assert f"The {what} does not fit its configuration: 1 unexpected (stray.weight)" in problem
+
+
+@pytest.mark.parametrize("layout", layouts.LAYOUTS)
+def test_no_layout_of_a_whole_model_has_problems(layout, source, tmp_path):
+    assert describe(layouts.LAYOUTS[layout](source, tmp_path)).problems == ()
 
 
 def test_a_name_or_an_answer_tells_the_variant(source, tmp_path):
