@@ -64,11 +64,11 @@ def load_transformer(
     """
     with torch.device("meta"):
         transformer = Transformer(checkpoint.transformer)
-    names = set(transformer_layers(checkpoint.transformer.n_layers))
-    recipe = Recipe(names, BLOCKS) if form is Form.INT8 else None
-    is_old = device.type == "cuda" and dtype is torch.float32
-    if form is Form.HALF or (form is Form.INT8 and is_old):
-        make_half(transformer, _block_layers(transformer, names if recipe else ()))
+        names = set(transformer_layers(checkpoint.transformer.n_layers))
+        recipe = Recipe(names, BLOCKS) if form is Form.INT8 else None
+        is_old = device.type == "cuda" and dtype is torch.float32
+        if form is Form.HALF or (form is Form.INT8 and is_old):
+            make_half(transformer, _block_layers(transformer, names if recipe else ()))
     target = Target("transformer", dtype, device, on_tensor)
     part = checkpoint.parts.transformer
     return _filled(transformer, part, TRANSFORMER_DIALECTS, target, recipe)
@@ -102,6 +102,8 @@ def load_text_encoder(
     layers = checkpoint.text_encoder["num_hidden_layers"]
     with torch.device("meta"):
         encoder = TextEncoder(checkpoint.text_encoder)
+        if form is Form.HALF:
+            make_half(encoder, text_encoder_layers(layers))
     is_int8 = form is Form.INT8
     recipe = Recipe(set(text_encoder_layers(layers)), TEXT_BLOCKS) if is_int8 else None
     target = Target("text encoder", dtype, device, on_tensor)

@@ -16,13 +16,13 @@ from torch import Tensor
 from engine.cli.terminal import say
 from engine.errors import NumericalError
 from engine.jobs.order import Hooks, Order, Output
-from engine.memory.hardware import Hardware
+from engine.memory.hardware import MIN_BF16_CAPABILITY, Hardware
 from engine.memory.probe import describe, hardware
 from engine.memory.studio import DTYPES, Studio
 from engine.request import Device, Precision, Request
 from engine.run import execute
 from engine.setup.machine import probe
-from engine.tasks.resolve import MIN_BF16_CAPABILITY, choose_device, choose_precision
+from engine.tasks.resolve import choose_device, choose_precision
 from engine.variants import VARIANTS, by_name
 
 PROMPT = "a large red circle on a white background"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MIN_BF16_CAPABILITY = 8
+"""Major compute capability from which an NVIDIA card computes in bfloat16 (Ampere)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:

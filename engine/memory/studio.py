@@ -24,6 +24,7 @@ from engine.checkpoints.load import (
 )
 from engine.checkpoints.tensors import open_tensors
 from engine.images.preview import PROJECTION_SHAPE, Preview, projection_of
+from engine.memory.hardware import MIN_BF16_CAPABILITY
 from engine.memory.malloc import give_back
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
@@ -75,7 +76,9 @@ def _computes_in_bf16(device: str) -> bool:
     """Say whether bfloat16 is the device's own; processors and cards of old only imitate it."""
     if device == "cpu":
         return torch.cpu._is_avx512_bf16_supported()
-    return not device.startswith("cuda") or torch.cuda.is_bf16_supported(including_emulation=False)
+    if not device.startswith("cuda"):
+        return True
+    return torch.cuda.get_device_capability(torch.device(device))[0] >= MIN_BF16_CAPABILITY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

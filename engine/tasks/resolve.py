@@ -7,15 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.errors import BadRequest
-from engine.memory.hardware import Hardware
+from engine.memory.hardware import MIN_BF16_CAPABILITY, Hardware
 from engine.request import MAX_SEED, Device, Precision, Request
 from engine.variants import Variant
 
-MIN_BF16_CAPABILITY = 8
-"""Major compute capability from which an NVIDIA card computes in bfloat16 (Ampere)."""
-
 MIN_FP16_CAPABILITY = 7
-"""The same for float16 (Volta, Turing); older cards compute float32 faster."""
+"""From this generation on float16 is fast (Volta, Turing); before it float32 is faster."""
 
 BATCH_PIXELS = 2048 * 2048
 """Pixels that are denoised together at most; more pictures go one batch after another."""

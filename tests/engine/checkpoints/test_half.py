@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.checkpoints.load import load_transformer
+from engine.checkpoints.load import load_text_encoder, load_transformer
 from engine.checkpoints.open import open_model
 from engine.model.config import TransformerConfig
 from engine.model.layers import Attention
@@ -101,3 +101,29 @@ def output(transformer: Transformer) -> torch.Tensor:
     context = transformer.arrange([transformer.refine_caption(features)[0]], 8, 8)
     found = transformer(latents, transformer.modulate(torch.tensor([0.3])), context)
     return found.float()
+
+
+@torch.inference_mode()
+def test_the_text_encoder_is_half_too(reference_folder):
+    checkpoint = open_model(reference_folder)
+    exact = load_text_encoder(checkpoint, torch.float32, CPU)
+    safe = load_text_encoder(checkpoint, torch.float32, CPU, form=Form.HALF)
+    assert sum(isinstance(module, HalfLinear) for module in safe.modules()) == 2 * 7
+    tokens = torch.arange(9).unsqueeze(0)
+    right, found = exact(tokens), safe(tokens)
+    assert found.dtype is torch.float32
+    assert 0 < (found - right).norm() / right.norm() < 5e-3
+
+
+@pytest.mark.parametrize("load", [load_transformer, load_text_encoder])
+def test_no_memory_is_taken_for_what_is_yet_to_be_filled(reference_folder, load, monkeypatch):
+    made = []
+    init = HalfLinear.__init__
+
+    def watched(self, *arguments, **options):
+        init(self, *arguments, **options)
+        made.append(self.weight.device.type)
+
+    monkeypatch.setattr(HalfLinear, "__init__", watched)
+    load(open_model(reference_folder), torch.float32, CPU, form=Form.HALF)
+    assert set(made) == {"meta"}

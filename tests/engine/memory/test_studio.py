@@ -113,3 +113,10 @@ def test_giving_memory_back_shrinks_the_process():
     give_back()
     assert anonymous_gib() <= before
     assert last
+
+
+def test_int8_asks_the_card_it_runs_on_for_bfloat16(monkeypatch):
+    capabilities = {torch.device("cuda:0"): (8, 6), torch.device("cuda:1"): (7, 5)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.get)
+    assert Place(device="cuda:0", precision=Precision.INT8).dtype is torch.bfloat16
+    assert Place(device="cuda:1", precision=Precision.INT8).dtype is torch.float32
