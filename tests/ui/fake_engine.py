@@ -6,6 +6,7 @@ import io
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,7 @@ class FakeEngine(Engine):
             output_folder=folder / "outputs", data_dir=folder / "data", lora_folder=folder / "loras"
         )
         self.free = 120 * 10**9
+        self.search = threading.Event()
         super().__init__(settings, hire=lambda: ThreadLink(self._make_painter))
         self._downloads = FakeDownloads()
 
@@ -60,8 +62,18 @@ class FakeEngine(Engine):
         """Return what there is to paint with."""
         return FakeCatalogue(self.settings, self.shelves)
 
-    def plan_download(self, name: str, precision: Precision = Precision.AUTO) -> DownloadPlan:
-        """Plan to fetch a model; nothing is looked for."""
+    def plan_download(
+        self,
+        name: str,
+        precision: Precision = Precision.AUTO,
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> DownloadPlan:
+        """Plan to fetch a model; nothing is looked for, but it lasts while `search` is set."""
+        while self.search.is_set():
+            if cancelled():
+                raise CancelledError("The plan was stopped.")
+            time.sleep(0.01)
         return make_plan(name, precision, self.settings.data_dir / "models" / name, self.free)
 
     def _make_painter(self) -> Painter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import gradio as gr
 import pytest
 
@@ -82,7 +84,7 @@ def test_an_unknown_precision_is_refused(models, precision):
 
 
 def test_a_plan_that_fails_takes_its_notice_away(models, engine, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise NotFound("There is no model 'x'.")
 
     monkeypatch.setattr(engine, "plan_download", refuse)
@@ -94,6 +96,19 @@ def test_a_plan_that_fails_takes_its_notice_away(models, engine, monkeypatch):
     asked = models.act(event(act="plan", name="x", precision="bf16"), None)
     assert "Looking" in panel(models, next(asked))
     assert "Looking" not in panel(models, next(asked))
+
+
+def test_a_search_that_lasts_can_be_stopped(models, engine):
+    engine.search.set()
+    asked = models.act(event(act="plan", name="de-turbo", precision="bf16"), None)
+    assert 'data-act="forget"' in panel(models, next(asked))
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(next, asked)
+        while not found.done():
+            models.steer(event(act="forget"), None)
+        assert found.result()[models._parts.plan] is None
+        assert panel(models, found.result()) == ""
+    assert list(asked) == []
 
 
 def test_a_download_starts_with_the_click_and_not_before(models, engine):
@@ -143,6 +158,7 @@ def test_a_failed_download_gives_its_sentence_and_can_be_tried_again(models, eng
     told = panel(models, models.show(None))
     assert "The server &lt;closed&gt; the line. Try again later." in told
     assert "Try again<" in told
+    assert 'data-act="cancel"' in told
     models.steer(event(act="resume"), None)
     assert engine.downloads.state().status is DownloadStatus.RUNNING
 

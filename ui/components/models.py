@@ -38,7 +38,7 @@ setInterval(() => {
 ACTIONS: Final = {
     DownloadStatus.RUNNING: (("pause", strings.PAUSE), ("cancel", strings.STOP_DOWNLOAD)),
     DownloadStatus.PAUSED: (("resume", strings.RESUME), ("cancel", strings.STOP_DOWNLOAD)),
-    DownloadStatus.FAILED: (("resume", strings.TRY_AGAIN),),
+    DownloadStatus.FAILED: (("resume", strings.TRY_AGAIN), ("cancel", strings.STOP_DOWNLOAD)),
 }
 """What can be done about a download, by what it does."""
 
@@ -70,6 +70,13 @@ def plan_markup(plan: DownloadPlan, fault: str = "") -> Markup:
         class_="plan",
         role="status",
     )
+
+
+def search_markup() -> Markup:
+    """Return what stands for a plan while files are looked at, which may take minutes."""
+    line = tag("p", strings.SEARCHING, class_="note", role="status")
+    stop = tag("div", _button("forget", strings.NEVER_MIND), class_="actions")
+    return tag("div", line, stop, class_="plan")
 
 
 def download_markup(state: DownloadState) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from engine import BadRequest, DiskError, DownloadPlan, Precision
+from engine import BadRequest, CancelledError, DiskError, DownloadPlan, Precision
 from ui import strings
 from ui.components import models
 from ui.context import PageContext
@@ -67,6 +68,7 @@ class ModelHandlers:
     def __init__(self, page: PageContext, parts: ModelParts) -> None:
         self._page = page
         self._parts = parts
+        self._stop = threading.Event()
 
     @plain_errors()
     def show(self, plan: DownloadPlan | None) -> Updates:
@@ -83,9 +85,7 @@ class ModelHandlers:
                 return
             yield self._searching()
             try:
-                found = self._page.engine.plan_download(
-                    str(event.name), _precision(event.precision)
-                )
+                found = self._planned(str(event.name), _precision(event.precision))
             except Exception:
                 # What was shown meanwhile must not stay for ever.
                 yield self._shown(None) | {self._parts.plan: None}
@@ -101,6 +101,7 @@ class ModelHandlers:
                 downloads.start(plan)
                 plan = None
             case "forget":
+                self._stop.set()
                 plan = None
             case "pause":
                 downloads.pause()
@@ -120,6 +121,14 @@ class ModelHandlers:
         self._page.shelf.change()
         return {self._parts.path: "", self._parts.list: self._list()}
 
+    def _planned(self, name: str, precision: Precision) -> DownloadPlan | None:
+        """Plan a download, which looks at large files that are here; None once the owner stops."""
+        stop = self._stop = threading.Event()
+        try:
+            return self._page.engine.plan_download(name, precision, cancelled=stop.is_set)
+        except CancelledError:
+            return None
+
     def _shown(self, plan: DownloadPlan | None) -> Updates:
         state = self._page.engine.downloads.state()
         planned = [models.plan_markup(plan, _lack(plan))] if plan is not None else []
@@ -130,8 +139,7 @@ class ModelHandlers:
 
     def _searching(self) -> Updates:
         state = models.download_markup(self._page.engine.downloads.state())
-        line = tag("p", strings.SEARCHING, class_="note", role="status")
-        return {self._parts.download: join(state, tag("div", line, class_="plan"))}
+        return {self._parts.download: join(state, models.search_markup())}
 
     def _list(self) -> Markup:
         return models.list_markup(self._page.shelf.models())
