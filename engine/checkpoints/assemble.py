@@ -28,8 +28,8 @@ class WeightSource(Protocol):
         """Shape of every weight, by its name in the file."""
         ...
 
-    def read(self, name: str) -> Tensor:
-        """Return one weight, in floating point."""
+    def read(self, name: str, device: torch.device) -> Tensor:
+        """Return one weight, in floating point; one that must be unpacked is so on `device`."""
         ...
 
     def read_int8(self, name: str) -> Int8Rows | None:
@@ -53,6 +53,11 @@ class Target:
     device: torch.device
     on_tensor: Callable[[], None] = lambda: None
 
+    @property
+    def unpacks_on(self) -> torch.device:
+        """Where packed weights are unpacked: Apple's GPUs know no float8."""
+        return self.device if self.device.type == "cuda" else torch.device("cpu")
+
 
 def fill(module: nn.Module, source: WeightSource, dialect: Dialect, target: Target) -> None:
     """Give every weight of `module`, which lies on the meta device, its values from `source`.
@@ -73,7 +78,7 @@ def fill(module: nn.Module, source: WeightSource, dialect: Dialect, target: Targ
         filled = torch.empty(shape, dtype=dtype, device=target.device)
         for part, piece in zip(filled.chunk(len(pieces[name])), pieces[name], strict=True):
             target.on_tensor()
-            part.copy_(source.read(piece).view(part.shape))
+            part.copy_(source.read(piece, target.unpacks_on).view(part.shape))
             check_finite(part, piece)
         if isinstance(owner, HalfLinear) and is_half:
             owner.fill(filled)
@@ -128,7 +133,7 @@ def _fill_int8(
         target.on_tensor()
         # Rounded on the device, where that is fast.
         kept = source.read_int8(piece) if source.int8_group(piece) == group else None
-        rows = kept or quantise_rows(source.read(piece).to(target.device))
+        rows = kept or quantise_rows(source.read(piece, target.unpacks_on).to(target.device))
         some_values.copy_(rows.values)
         some_scales.copy_(rows.scales)
         check_finite(some_scales, piece)

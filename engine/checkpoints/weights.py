@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 from engine.checkpoints.formats import find_weights
-from engine.checkpoints.formats.door import Stored
+from engine.checkpoints.formats.door import PLAIN, Stored
 from engine.checkpoints.header import Header
 from engine.checkpoints.tensors import TensorFile, open_tensors
 from engine.checkpoints.unpack import unpack
 from engine.checkpoints.unpack.door import Int8Rows, Raw
 from engine.checkpoints.unpack.rows import int8_rows
+
+CPU = torch.device("cpu")
 
 
 class WeightFiles:
@@ -28,10 +31,17 @@ class WeightFiles:
         """Shape of every weight, by its name in the file."""
         return {name: weight.shape for name, weight in self.weights.items()}
 
-    def read(self, name: str) -> Tensor:
-        """Return a weight in floating point, of its own shape, on the CPU."""
+    def read(self, name: str, device: torch.device = CPU) -> Tensor:
+        """Return a weight in floating point, of its own shape.
+
+        What is packed is unpacked on `device`: it is smaller on its way there, and a graphics card
+        is faster at it. What is not stays on the CPU.
+        """
         stored = self.weights[name]
-        return unpack(self._raw(stored), stored)
+        raw = self._raw(stored)
+        if stored.packing != PLAIN:
+            raw = {role: tensor.to(device) for role, tensor in raw.items()}
+        return unpack(raw, stored)
 
     def read_int8(self, name: str) -> Int8Rows | None:
         """Return the integers and scales of an int8 weight [N, K]; None if it holds none by row."""

@@ -28,7 +28,7 @@ class Memory:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tuple(weight.shape) for name, weight in self.weights.items()}
 
-    def read(self, name: str) -> Tensor:
+    def read(self, name: str, device: torch.device) -> Tensor:
         lent = self.weights[name].clone()
         self.lent.append(weakref.ref(lent))
         self.most_alive = max(self.most_alive, sum(ref() is not None for ref in self.lent))
