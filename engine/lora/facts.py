@@ -5,24 +5,17 @@ All of it is free text of a stranger: bounded, on one line, and never needed to 
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
 from engine import strict_json
-from engine.errors import FileRejected, UserError
-from engine.images.open import open_picture
+from engine.errors import FileRejected
 from engine.lora.file import LoraFile
 from engine.lora.foreign import printable
 
-THUMBNAIL_SIDE: Final = 256
 PICTURES: Final = (".png", ".jpg", ".jpeg", ".webp", ".preview.png", ".preview.jpg")
 """Endings of the picture that people lay beside an adapter."""
 
@@ -73,38 +66,14 @@ def trigger_words(lora: LoraFile) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if word))[:MAX_WORDS]
 
 
-def thumbnail(lora: LoraFile) -> bytes | None:
-    """Return an adapter's picture as a JPEG of at most 256 pixels a side, None if it has none.
-
-    It lies in the file or beside it; what is no right picture counts as none.
-    """
-    for source in _pictures(lora):
-        try:
-            picture = open_picture(source)
-        except UserError:
-            continue
-        picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-        data = io.BytesIO()
-        picture.save(data, "JPEG", quality=85)
-        return data.getvalue()
-    return None
-
-
 def may_have_thumbnail(lora: LoraFile) -> bool:
     """Say whether something in an adapter or beside it says it is its picture; it is not read."""
     beside = (lora.path.with_suffix(ending) for ending in PICTURES)
-    return bool(_inside(lora)) or any(os.path.lexists(path) for path in beside)
+    return bool(picture_text(lora)) or any(os.path.lexists(path) for path in beside)
 
 
-def _pictures(lora: LoraFile) -> Iterator[bytes | Path]:
-    # What is no base64 is no picture either.
-    with suppress(binascii.Error, ValueError):
-        yield base64.b64decode(_inside(lora), validate=True)
-    yield from (lora.path.with_suffix(ending) for ending in PICTURES)
-
-
-def _inside(lora: LoraFile) -> str:
-    """Return what says it is a picture in a file, in base64; empty without one."""
+def picture_text(lora: LoraFile) -> str:
+    """Return what says it is a picture in an adapter's file, in base64; empty without one."""
     kind, _, text = lora.header.metadata.get("modelspec.thumbnail", "").partition(";base64,")
     right = kind.startswith("data:image/") and len(text) <= _MAX_PICTURE_TEXT
     return text if right else ""

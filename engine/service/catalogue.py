@@ -14,7 +14,6 @@ from engine.checkpoints.library import FILE, Library
 from engine.checkpoints.memory import remember
 from engine.errors import StudioError
 from engine.hub.record import installed
-from engine.lora.facts import thumbnail
 from engine.lora.file import read_lora
 from engine.lora.library import LoraEntry, list_loras
 from engine.lora.report import LoraReport, describe_lora
@@ -115,6 +114,9 @@ class Catalogue:
 
     def lora_thumbnail(self, name: str) -> bytes | None:
         """Return an adapter's picture, a JPEG of at most 256 pixels a side; None without one."""
+        # Pillow is not there yet when the installer imports the engine.
+        from engine.lora.thumbnail import thumbnail
+
         return thumbnail(read_lora(lora_path(name, self._settings.lora_folder)))
 
     def _variants(self) -> Iterator[ModelEntry]:

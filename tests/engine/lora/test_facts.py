@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from engine.lora.facts import MAX_WORD, MAX_WORDS, thumbnail, trained_for, trigger_words
+from engine.lora.facts import MAX_WORD, MAX_WORDS, trained_for, trigger_words
 from engine.lora.file import read_lora
+from engine.lora.thumbnail import thumbnail
 
 Q = "diffusion_model.layers.0.attention.to_q"
 
