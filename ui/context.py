@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine import (
     Availability,
@@ -67,7 +67,10 @@ class PageContext:
         """
         if not self.owner and lora not in {entry.name for entry in self.shelf.loras()}:
             raise BadRequest(strings.FOREIGN_LORA, strings.FOREIGN_LORA_ACTION)
-        return self.engine.catalogue.lora(lora, model)
+        report = self.engine.catalogue.lora(lora, model)
+        here = f"“{strings.LORA_PARTIAL}”"
+        sentence = report.sentence.replace(strings.LORA_PARTIAL_OPTION, here)
+        return replace(report, sentence=sentence)
 
     def admit(self, request: Request) -> None:
         """Raise an error of the tree for a request that may not, or cannot, be painted."""

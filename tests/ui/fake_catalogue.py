@@ -109,7 +109,8 @@ def report(stem: str, **values: object) -> LoraReport:
     matched = {Verdict.FITS: 210, Verdict.PARTLY: 120, Verdict.NOT: 0}[verdict]
     sentences = {
         Verdict.FITS: f"{stem} fits: 210 of 210 modules are in the model.",
-        Verdict.PARTLY: f"{stem} does not fit this model: 120 of 210 modules fit the model.",
+        Verdict.PARTLY: f"{stem} does not fit this model: 120 of 210 modules fit the model. "
+        "Use --lora-partial to apply what fits.",
         Verdict.NOT: f"{stem} was made for <b>SDXL</b>, not for Z-Image: 0 of 210 modules fit.",
     }
     told = {

@@ -195,6 +195,7 @@ def test_the_verdict_has_a_colour(demo, loras, adapters):
 def test_leave_is_asked_for_only_where_an_adapter_fits_in_part(demo, loras, adapters):
     told = named(demo, loras.add("half.safetensors", chosen("ink"), "turbo"))
     assert told["lora-partial"]["visible"] is True
+    assert "Use “Allow partial LoRAs” to apply" in told["loras"]["panel"]
 
 
 def test_an_adapter_is_added_once(loras, adapters):

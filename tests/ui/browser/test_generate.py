@@ -315,7 +315,7 @@ def test_one_click_shows_a_picture_with_and_without_the_adapter(visit: Visit, ad
     tab = visit()
     tab.get_by_role("button", name="LoRA").click()
     add_adapter(tab, "half")
-    tab.get_by_role("checkbox", name="Use what fits").check()
+    tab.get_by_role("checkbox", name="Allow partial LoRAs").check()
     tab.locator("#prompt textarea").fill("a red heart")
     tab.get_by_role("button", name="Compare with and without").click()
     pair = tab.locator("figure:visible .pair")
