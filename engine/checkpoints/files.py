@@ -51,5 +51,9 @@ def count_values(data: bytes) -> int:
 
 
 def label(path: Path) -> str:
-    """Name a file by its folder and name: enough to find it, nothing about the machine."""
-    return "/".join(path.absolute().parts[-2:]).encode("utf-8", "replace").decode()
+    """Name a file: a relative path, as it was given; else by its folder and name.
+
+    That is enough to find it, and tells nothing about the machine.
+    """
+    words = path.parts[1:][-2:] if path.is_absolute() else path.parts
+    return ("/".join(words) or str(path)).encode("utf-8", "replace").decode()
