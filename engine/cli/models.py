@@ -9,8 +9,9 @@ from pathlib import Path
 from engine.checkpoints.header import read_header
 from engine.checkpoints.info import MODEL, ModelFile, describe
 from engine.checkpoints.library import Known, Library
-from engine.cli.terminal import say
-from engine.errors import FileRejected
+from engine.checkpoints.open import open_model
+from engine.cli.terminal import one_line, say, warn
+from engine.errors import FileRejected, UserError
 from engine.hub.record import Installed, installed
 from engine.lora.names import parse
 from engine.lora.report import LoraReport, describe_lora
@@ -30,19 +31,27 @@ def list_models(options: argparse.Namespace) -> int:
     data_dir = Settings().data_dir
     here, added = installed(data_dir / MODELS), Library(data_dir).list()
     if options.json:
-        own = [_added_as_json(known) for known in added]
+        own = [_added_as_json(known, data_dir) for known in added]
         say(json.dumps([*(_as_json(variant, here) for variant in VARIANTS), *own]))
         return 0
     for variant in VARIANTS:
         say(f"{variant.name:<15} {_state(variant, here):<16} {variant.summary}")
     for known in added:
-        say(f"{known.name:<15} {_state_of_added(known):<16} {known.path}")
+        state, problem = _state_of_added(known, data_dir)
+        say(f"{known.name:<15} {state:<16} {known.path}{problem and f': {problem}'}")
     return 0
 
 
 def add_model(options: argparse.Namespace) -> int:
-    """Put a model of the user's on the list; print the name it can be painted with."""
-    known = Library(Settings().data_dir).add(options.path, options.name)
+    """Put a model of the user's on the list; print the name it can be painted with.
+
+    What it lacks is a warning: it may be fetched, or put beside it, later.
+    """
+    data_dir = Settings().data_dir
+    known = Library(data_dir).add(options.path, options.name)
+    _, problem = _state_of_added(known, data_dir)
+    if problem:
+        warn(problem)
     say(known.name)
     return 0
 
@@ -104,12 +113,26 @@ def _as_json(variant: Variant, here: tuple[Installed, ...]) -> dict[str, object]
     }
 
 
-def _state_of_added(known: Known) -> str:
-    return "ready" if known.is_here else "missing"
+def _state_of_added(known: Known, data_dir: Path) -> tuple[str, str]:
+    """Say in two words what there is of a model, and why it cannot be painted with."""
+    if not known.is_here:
+        return "missing", ""
+    try:
+        open_model(known.path, hints=hints(None, data_dir))
+    except UserError as error:
+        return "not ready", one_line(str(error))
+    return "ready", ""
 
 
-def _added_as_json(known: Known) -> dict[str, object]:
-    return {"name": known.name, "path": str(known.path), "ready": known.is_here, "added": True}
+def _added_as_json(known: Known, data_dir: Path) -> dict[str, object]:
+    state, problem = _state_of_added(known, data_dir)
+    return {
+        "name": known.name,
+        "path": str(known.path),
+        "ready": state == "ready",
+        "problem": problem or None,
+        "added": True,
+    }
 
 
 def _in_words(found: ModelFile) -> list[str]:

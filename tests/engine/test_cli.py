@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from engine.cli.options import parse, request_of
 from engine.errors import DiskError
 from engine.images.metadata import read_recipe
 from engine.request import Lora, Request
+from engine.settings import Settings
 from engine.storage import project_root
 from engine.variants import VARIANTS
 from tests.engine.test_run_adapters import write_lora
@@ -221,6 +223,22 @@ def test_models_are_listed(run):
     assert "not been published" in listed["edit"]["unavailable"]
     assert listed["turbo"]["downloads"]["bf16"] > 20e9
     assert len(run("models", "list")[1]) == len(listed)
+
+
+def test_a_model_that_lacks_parts_is_added_and_listed_with_what_it_lacks(
+    run, tiny_model, tmp_path, monkeypatch
+):
+    settings = Settings(data_dir=tmp_path / "data")
+    monkeypatch.setattr("engine.cli.models.Settings", lambda: settings)
+    (weights,) = (tiny_model / "transformer").glob("*.safetensors")
+    shutil.copy(weights, "alone.safetensors")
+    lacks = "comes without text encoder, autoencoder, tokenizer"
+    code, out, (warning,) = run("models", "add", "alone.safetensors")
+    assert (code, out, lacks in warning) == (0, ["alone"], True)
+    listed = run("models", "list")[1][-1]
+    assert ("not ready" in listed, lacks in listed) == (True, True)
+    last = json.loads(run("models", "list", "--json")[1][0])[-1]
+    assert (last["ready"], lacks in last["problem"]) == (False, True)
 
 
 def test_a_model_is_described(run, tiny_model):

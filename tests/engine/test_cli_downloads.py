@@ -177,7 +177,13 @@ def test_a_model_of_the_users_is_added_and_listed(tmp_path, tiny_model, monkeypa
     assert capsys.readouterr().out == "mine\n"
     models.list_models(argparse.Namespace(json=True))
     last = json.loads(capsys.readouterr().out)[-1]
-    assert last == {"name": "mine", "path": str(tiny_model), "ready": True, "added": True}
+    assert last == {
+        "name": "mine",
+        "path": str(tiny_model),
+        "ready": True,
+        "problem": None,
+        "added": True,
+    }
     models.list_models(argparse.Namespace(json=False))
     assert capsys.readouterr().out.splitlines()[-1].split() == ["mine", "ready", str(tiny_model)]
 
