@@ -73,6 +73,27 @@ def temporary_beside(path: Path) -> Path:
     return path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a hidden folder beside `path`; what was put into it moves there at the end, or goes.
+
+    A folder that is there keeps what is not replaced. Raise `DiskError`.
+    """
+    build = temporary_beside(path)
+    make_folder(build)
+    try:
+        yield build
+        files = [found for found in build.rglob("*") if found.is_file()]
+        for file in files:
+            place = path / file.relative_to(build)
+            make_folder(place.parent)
+            file.replace(place)
+    except OSError as error:
+        raise disk_error(path, error) from error
+    finally:
+        shutil.rmtree(build, ignore_errors=True)
+
+
 def atomic_write(path: Path, data: bytes) -> None:
     """Write a file so that other processes see the old bytes or all the new ones, never a part.
 
@@ -229,7 +250,7 @@ def picture_name(now: datetime, suffix: str = ".png") -> str:
 
 
 def sweep_temporary(folder: Path) -> int:
-    """Remove what killed writers left in a folder over an hour ago; return how many files."""
+    """Remove files and folders that killed writers left over an hour ago; return how many."""
     limit = time.time() - STALE_SECONDS
     found: list[Path] = []
     # A folder that may not be searched cannot be written to either.
@@ -239,10 +260,17 @@ def sweep_temporary(folder: Path) -> int:
     for path in found:
         # Another process may sweep, or finish its file, at the same moment.
         with suppress(OSError):
-            if path.lstat().st_mtime < limit:
-                path.unlink()
+            if max(part.lstat().st_mtime for part in (path, *path.rglob("*"))) < limit:
+                _remove(path)
                 removed += 1
     return removed
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _write_through(path: Path, data: bytes) -> None:

@@ -22,7 +22,7 @@ from engine.checkpoints.open import stated_shift
 from engine.checkpoints.recognise import Role
 from engine.checkpoints.rewrite import write_weights
 from engine.errors import BadRequest, DiskError, FileRejected, NotFound
-from engine.storage import link_or_copy, make_folder
+from engine.storage import atomic_folder, link_or_copy, make_folder, sweep_temporary
 
 ENDING: Final = ".safetensors"
 _CONVERTED: Final = MappingProxyType(
@@ -128,13 +128,15 @@ def _convert_folder(wanted: Conversion, parts: Mapping[Role, Part], variant: str
     places = [*(file.place for file in files), *rest]
     _check_places(goal, places)
     replaces_model = layout.is_diffusers(source) and layout.is_diffusers(goal)
-    for file in files:
-        make_folder((goal / file.place).parent)
-        _write(wanted, goal / file.place, file.parts, variant)
-    for place in rest:
-        wanted.on_tensor()
-        make_folder((goal / place).parent)
-        link_or_copy(source / place, goal / place)
+    sweep_temporary(goal.parent)
+    with atomic_folder(goal) as build:
+        for file in files:
+            make_folder((build / file.place).parent)
+            _write(wanted, build / file.place, file.parts, variant)
+        for place in rest:
+            wanted.on_tensor()
+            make_folder((build / place).parent)
+            link_or_copy(source / place, build / place)
     if replaces_model:
         _clear(goal, {goal / place for place in places})
 

@@ -268,11 +268,15 @@ def test_old_temporary_files_are_swept_and_nothing_else(data_folder):
         path.write_bytes(b"x")
     for path in [*stale, *others]:
         os.utime(path, (0, 0))
-    folder = data_folder / ".atelier-folder.tmp"
-    folder.mkdir()
-    os.utime(folder, (0, 0))
-    assert sweep_temporary(data_folder) == 200
-    assert set(data_folder.iterdir()) == {*fresh, *others, folder}
+    left, used = (data_folder / f".atelier-{name}.tmp" for name in ("left", "used"))
+    for folder in (left, used):
+        folder.mkdir()
+        (folder / "x").write_bytes(b"x")
+    os.utime(left / "x", (0, 0))
+    for folder in (left, used):
+        os.utime(folder, (0, 0))
+    assert sweep_temporary(data_folder) == 201
+    assert set(data_folder.iterdir()) == {*fresh, *others, used}
 
 
 def test_sweeping_a_missing_folder_removes_nothing(data_folder):

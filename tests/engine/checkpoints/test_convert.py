@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,31 @@ def test_a_conversion_that_is_stopped_leaves_no_file(reference_folder, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+def fingerprint(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("stop_at", [0, 40, 90])
+def test_a_folder_is_converted_whole_or_not_at_all(stop_at, reference_folder, tmp_path):
+    goal = tmp_path / "int8"
+    wanted = Conversion(source=reference_folder, goal=goal, int8=True)
+    calls = iter(range(1000))
+
+    def stop() -> None:
+        if next(calls) == stop_at:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        convert(replace(wanted, on_tensor=stop))
+    assert list(tmp_path.iterdir()) == []
+    convert(wanted)
+    before, calls = fingerprint(goal), iter(range(1000))
+    with pytest.raises(Cancelled):
+        convert(replace(wanted, int8=False, force=True, on_tensor=stop))
+    assert fingerprint(goal) == before
+    assert list(tmp_path.iterdir()) == [goal]
+
+
 @pytest.fixture(scope="module")
 def public(tokenizer_folder, tmp_path_factory) -> Path:
     """A diffusers folder whose transformer does not say which variant it is."""
@@ -361,7 +387,11 @@ def test_the_command_prints_where_the_model_lies(reference_folder, tmp_path, cap
 def test_what_a_killed_conversion_left_is_swept_by_the_next(reference_folder, tmp_path):
     left = tmp_path / ".atelier-0123456789abcdef.tmp"
     left.write_bytes(b"half a model")
-    os.utime(left, (0, 0))
+    folder = tmp_path / ".atelier-0123456789abcdee.tmp"
+    folder.mkdir()
+    (folder / "half").write_bytes(b"half a model")
+    for path in (left, folder / "half", folder):
+        os.utime(path, (0, 0))
     goal = tmp_path / "int8.safetensors"
     convert(Conversion(source=reference_folder / WEIGHTS, goal=goal, int8=True))
     assert list(tmp_path.iterdir()) == [goal]
