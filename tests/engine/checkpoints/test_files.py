@@ -19,7 +19,7 @@ from engine.errors import NotFound
         ("../x", "../x"),
         (".", "."),
         ("/nope", "nope"),
-        ("/home/someone/models/x.safetensors", "models/x.safetensors"),
+        ("/models/someone/models/x.safetensors", "models/x.safetensors"),
         ("/", "/"),
         ("a\udcff", "a?"),
     ],
