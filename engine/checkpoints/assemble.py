@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from engine.checkpoints.accounting import match_names
 from engine.checkpoints.keys import Dialect
 from engine.checkpoints.unpack.door import Int8Rows
 from engine.checkpoints.unpack.rows import regular_hadamard
@@ -16,8 +17,6 @@ from engine.errors import FileRejected
 from engine.quant.half import HalfLinear
 from engine.quant.linear import Int8Linear
 from engine.quant.rows import Rows, is_finite, quantise_rows
-
-_EXAMPLES = 3
 
 
 class WeightSource(Protocol):
@@ -66,8 +65,9 @@ def fill(module: nn.Module, source: WeightSource, dialect: Dialect, target: Targ
     int8, one by one, so never more than one tensor of the stored type is in memory. Raises
     `FileRejected` naming what is missing, unexpected, of the wrong shape, or not finite.
     """
-    pieces = match_names(module, source.shapes, dialect, target.what)
-    for name, shape in dict(_weights(module)).items():
+    needed = dict(_weights(module))
+    pieces = match_names(needed, source.shapes, dialect, target.what)
+    for name, shape in needed.items():
         owner_name, _, leaf = name.rpartition(".")
         owner = module.get_submodule(owner_name)
         if isinstance(owner, Int8Linear) and leaf == "weight":
@@ -84,26 +84,6 @@ def fill(module: nn.Module, source: WeightSource, dialect: Dialect, target: Targ
             owner.fill(filled)
         else:
             setattr(owner, leaf, nn.Parameter(filled, requires_grad=False))
-
-
-def match_names(
-    module: nn.Module, shapes: Mapping[str, tuple[int, ...]], dialect: Dialect, what: str
-) -> dict[str, tuple[str, ...]]:
-    """Return, for each weight of `module`, the names in a file of its blocks of rows.
-
-    Raises `FileRejected` naming what is missing, unexpected or of the wrong shape among `shapes`.
-    """
-    needed = dict(_weights(module))
-    prefix = dialect.prefix_in(shapes) or ""
-    pieces = {name: tuple(prefix + piece for piece in dialect.naming(name)) for name in needed}
-    unneeded = {name for name in shapes if dialect.unused(name.removeprefix(prefix))}
-    faults = _faults(needed, shapes, pieces, unneeded)
-    if faults:
-        raise FileRejected(
-            f"The {what} does not fit its configuration: {'; '.join(faults)}.",
-            "Check that all files belong to one model, and download it again.",
-        )
-    return pieces
 
 
 def _weights(module: nn.Module) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -155,40 +135,3 @@ def split(name: str, weight: Tensor, dialect: Dialect) -> dict[str, Tensor]:
     """Return one of our weights, [rows, ...], as a file of `dialect` stores it, by name."""
     pieces = dialect.naming(name)
     return dict(zip(pieces, weight.chunk(len(pieces)), strict=True))
-
-
-def _faults(
-    wanted: Mapping[str, tuple[int, ...]],
-    shapes: Mapping[str, tuple[int, ...]],
-    pieces: Mapping[str, tuple[str, ...]],
-    unneeded: Collection[str],
-) -> list[str]:
-    """Say what is missing, unexpected, or of the wrong shape."""
-    needed = {piece for group in pieces.values() for piece in group}
-    wrong = []
-    for name, shape in wanted.items():
-        rows = shape[0] // len(pieces[name])
-        expected = [rows, *shape[1:]]
-        wrong += [
-            f"{piece} {list(shapes[piece])} instead of {expected}"
-            for piece in pieces[name]
-            if piece in shapes and _plain(shapes[piece]) != _plain(expected)
-        ]
-    counts = (
-        _count(sorted(needed - shapes.keys()), "missing"),
-        _count(sorted(shapes.keys() - needed - set(unneeded)), "unexpected"),
-        _count(wrong, "of the wrong shape"),
-    )
-    return [count for count in counts if count]
-
-
-def _plain(shape: Sequence[int]) -> list[int]:
-    """Drop axes of one: files disagree on them for 1 x 1 convolutions and padding tokens."""
-    return [side for side in shape if side != 1]
-
-
-def _count(names: Sequence[str], what: str) -> str:
-    if not names:
-        return ""
-    more = ", ..." if len(names) > _EXAMPLES else ""
-    return f"{len(names)} {what} ({', '.join(names[:_EXAMPLES])}{more})"

@@ -17,7 +17,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from engine.checkpoints.assemble import check_finite, match_names
+from engine.checkpoints.accounting import match_names
+from engine.checkpoints.assemble import check_finite
 from engine.checkpoints.checkpoint import Part
 from engine.checkpoints.configs import transformer_config
 from engine.checkpoints.formats.door import PLAIN
@@ -29,7 +30,7 @@ from engine.checkpoints.recognise import Role
 from engine.checkpoints.tensors import TORCH_TYPES
 from engine.checkpoints.weights import WeightFiles, open_weights
 from engine.checkpoints.writer import Planned, write_tensors
-from engine.model.transformer import Transformer
+from engine.model.shapes import transformer_shapes
 from engine.quant.recipe import TEXT_LAYERS, transformer_layers
 from engine.quant.rows import quantise_rows
 
@@ -114,9 +115,8 @@ def _transformer_items(part: Part, prefix: str, *, int8: bool) -> Iterator[Item]
     config = transformer_config(part.bare_shapes, declared(Role.TRANSFORMER, part))
     layers = {f"{name}.weight" for name in transformer_layers(config.n_layers)}
     dialect, _ = spoken(part.shapes, TRANSFORMER_DIALECTS)
-    with torch.device("meta"):
-        transformer = Transformer(config)
-    for ours, sources in match_names(transformer, part.shapes, dialect, "transformer").items():
+    needed = transformer_shapes(config)
+    for ours, sources in match_names(needed, part.shapes, dialect, "transformer").items():
         goals = [prefix + name for name in transformer_names(ours)]
         each = len(goals) // len(sources)
         for index, source in enumerate(sources):
