@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     goal = options.goal.absolute()
     convert(
         Conversion(
-            source=options.source.absolute(),
+            source=options.source,
             goal=goal,
             int8=options.precision == Precision.INT8,
             force=options.force,

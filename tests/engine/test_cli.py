@@ -241,6 +241,20 @@ def test_a_model_that_lacks_parts_is_added_and_listed_with_what_it_lacks(
     assert (last["ready"], lacks in last["problem"]) == (False, True)
 
 
+@pytest.mark.parametrize(
+    "words", [("convert", "nope", "x", "--precision", "bf16"), ("models", "add", "nope")]
+)
+def test_a_path_that_is_not_there_is_said_as_it_was_typed(words, run):
+    code, _, (line,) = run(*words)
+    assert (code, line.startswith("error: nope does not exist.")) == (2, True)
+
+
+def test_a_folder_is_converted_by_a_relative_path(run, tiny_model):
+    shutil.copytree(tiny_model, "here")
+    assert run("convert", "here", "there", "--precision", "bf16")[0] == 0
+    assert run("models", "info", "there", "--json")[0] == 0
+
+
 def test_a_model_is_described(run, tiny_model):
     code, out, err = run("models", "info", str(tiny_model), "--json")
     found = json.loads(out[0])
