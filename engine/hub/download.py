@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ def download(
     make_folder(plan.folder)
     done: list[RecordedFile] = []
     with ExitStack() as stack:
+        stack.callback(_remove_empty, plan.folder)
         meter = Meter(sum(file.source.size for file in plan.files), on_progress)
         line: Line | None = None
         for file in plan.files:
@@ -52,6 +53,14 @@ def download(
             _write(plan, done)
         meter.report()
     return plan.folder
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder that nothing came into."""
+    for path in (*sorted(folder.rglob("*"), reverse=True), folder):
+        # Whatever holds something stays: a folder that is not empty cannot be removed this way.
+        with suppress(OSError):
+            path.rmdir()
 
 
 def _connect(

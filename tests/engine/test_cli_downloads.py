@@ -20,7 +20,7 @@ from engine.cli.downloads import (
     download_model,
     verify_model,
 )
-from engine.errors import Cancelled, DiskError, FileRejected, NotFound
+from engine.errors import Cancelled, DiskError, FileRejected, NetworkError, NotFound
 from engine.settings import Settings
 from engine.storage import project_root
 from tests.engine.hub.server import Hub, model
@@ -189,6 +189,15 @@ def test_a_model_of_the_users_is_added_and_listed(tmp_path, tiny_model, monkeypa
 
 
 @posix
+def test_a_download_that_brought_nothing_leaves_nothing(hub, tmp_path):
+    endpoint = hub.endpoint
+    hub.close()
+    options = parsed("turbo", "--to", str(tmp_path / "models"), "--endpoint", endpoint, "--yes")
+    with pytest.raises(NetworkError):
+        download_model(options)
+    assert not list((tmp_path / "models").glob("turbo*"))
+
+
 def test_ctrl_c_keeps_what_came(hub, tmp_path):
     hub.slow = 0.1
     program = (
