@@ -100,7 +100,8 @@ class Catalogue:
     def settle(self, name: str, variant: str) -> None:
         """Remember which variant a model is; raise an error of the tree."""
         chosen = by_name(variant)
-        found = find_model(Request(prompt="", model=name), self._settings.data_dir)
+        asked = Request(prompt="", model=name, variant=chosen.name)
+        found = find_model(asked, self._settings.data_dir)
         remember(found.parts.transformer.digest, chosen.name, self._settings.data_dir)
 
     def loras(self) -> tuple[LoraEntry, ...]:
