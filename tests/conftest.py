@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -13,6 +14,12 @@ import pytest
 from engine.setup.browser import ABSENT, find_browser
 
 LOCAL_NAMES = ("localhost", "", None)
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, as the programs that tests start then do: a job in the background ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -420,14 +420,8 @@ def test_a_lora_has_the_weight_behind_the_last_colon(text, lora):
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    """Start the program as from a terminal: a suite run in the background ignores Ctrl-C."""
     return subprocess.Popen(
-        [*APP, *arguments],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        [*APP, *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
