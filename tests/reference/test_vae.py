@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from engine.checkpoints.assemble import Target, fill
 from engine.checkpoints.header import read_header
 from engine.checkpoints.keys import VAE_DIALECTS, spoken
-from engine.checkpoints.tensors import open_tensors
+from engine.checkpoints.weights import open_weights
 from engine.model.config import VaeConfig
 from engine.model.vae import Vae
 from engine.model.vae_layers import Strips
@@ -73,7 +73,7 @@ def load(reference, path, dialect: str, prefix: str) -> Vae:
     )
     with torch.device("meta"):
         vae = Vae(config)
-    with open_tensors([header]) as source:
+    with open_weights([header]) as source:
         fill(vae, source, found, Target("vae", torch.float32, torch.device("cpu")))
     return vae.eval()
 
