@@ -47,6 +47,11 @@ def without_home(text: str) -> str:
     return text if home == home.parent else text.replace(str(home), "~")
 
 
+def is_remote(path: str) -> bool:
+    """Say whether a path leads to another computer, which would learn who asks."""
+    return path.startswith(("\\\\", "//"))
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents where missing; raise `DiskError`."""
     try:

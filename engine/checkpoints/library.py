@@ -16,7 +16,7 @@ from engine.checkpoints.files import label, read_object
 from engine.checkpoints.look import look
 from engine.checkpoints.recognise import Role
 from engine.errors import BadRequest, FileRejected, NotFound
-from engine.storage import atomic_write, exclusive
+from engine.storage import atomic_write, exclusive, is_remote
 from engine.variants import SHORT_NAMES, VARIANTS
 
 FILE: Final = "models.json"
@@ -64,7 +64,7 @@ class Library:
         A path that is in the list keeps its name. Raises `NotFound`, `FileRejected` for what is no
         transformer of this family, and `BadRequest` for a name that is taken or cannot be.
         """
-        if _is_remote(str(path)):
+        if is_remote(str(path)):
             raise BadRequest(f"{path} lies on another computer.", "Copy it to this one.")
         if Role.TRANSFORMER not in look(path).parts:
             raise FileRejected(f"{label(path)} holds no transformer.", "Add the file that does.")
@@ -108,13 +108,9 @@ class Library:
 def _is_here(path: Path) -> bool:
     """Say whether something lies at a path; asking another computer could tell it who asks."""
     try:
-        return not _is_remote(str(path)) and path.exists()
+        return not is_remote(str(path)) and path.exists()
     except (OSError, ValueError):
         return False
-
-
-def _is_remote(path: str) -> bool:
-    return path.startswith(("\\\\", "//"))
 
 
 def _own_name(path: Path) -> str:

@@ -14,6 +14,7 @@ from engine.errors import FileRejected, NotFound
 from engine.hub.record import installed, installed_folder, verify
 from engine.lora.library import find_lora
 from engine.request import Precision, Request
+from engine.storage import is_remote
 from engine.variants import SHORT_NAMES, VARIANTS, Variant, by_name
 
 MODELS: Final = "models"
@@ -86,11 +87,6 @@ def lora_path(name: str, folder: Path) -> Path:
         if not is_path:
             raise
         return Path(name)
-
-
-def is_remote(path: str) -> bool:
-    """Say whether a path leads to another computer, which would learn who asks."""
-    return path.startswith(("\\\\", "//"))
 
 
 def _folder_of(variant: Variant, data_dir: Path, precision: Precision) -> Path:

@@ -23,7 +23,7 @@ UNFINISHED = re.compile(
     r"#.*\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")) + r")\b"
 )
 LARGEST_FILE = 20 * 1024 * 1024
-HOME_FOLDERS = re.compile(rb"(/home/|/Users/|[A-Z]:\\Users\\|/root/)[A-Za-z0-9_.-]+")  # fmt: skip
+HOME_FOLDERS = re.compile(rb"(/(?:home|Users|root)/|[A-Z]:\\Users\\)[A-Za-z0-9_.-]+")
 
 
 def violations(parsed: Iterable[Module]) -> list[str]:
@@ -206,7 +206,7 @@ def home_folders(content: bytes) -> list[bytes]:
     return [] if b"\0" in content else [match[0] for match in HOME_FOLDERS.finditer(content)]
 
 
-@pytest.mark.parametrize("folder", ["/home/", "/Users/", "C:\\Users\\", "/root/"])
+@pytest.mark.parametrize("folder", ["C:\\Users\\", *(f"/{n}/" for n in ("home", "Users", "root"))])
 def test_a_home_folder_is_found(folder):
     assert home_folders(b"see " + folder.encode() + b"ada/models")
 

@@ -64,6 +64,22 @@ def make_vae() -> AutoencoderKL:
     ).eval()
 
 
+def piped(
+    transformer: ZImageTransformer2DModel, encoder: Qwen3Model, vae: AutoencoderKL, folder: Path
+) -> ZImagePipeline:
+    """Put the reference's networks together, with a tokenizer that is written to `folder`."""
+    build_tokenizer(folder)
+    made = ZImagePipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=vae,
+        text_encoder=encoder.eval(),
+        tokenizer=Qwen2Tokenizer.from_pretrained(str(folder)),
+        transformer=transformer.eval(),
+    )
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory) -> ZImagePipeline:
     """A random model of the reference's own classes."""
@@ -79,17 +95,7 @@ def pipeline(tmp_path_factory) -> ZImagePipeline:
     vae, encoder = make_vae(), Qwen3Model(config)
     for module in (transformer, vae, encoder):
         fill(module, 0.15)
-    tokenizer = tmp_path_factory.mktemp("tokenizer")
-    build_tokenizer(tokenizer)
-    made = ZImagePipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=vae,
-        text_encoder=encoder.eval(),
-        tokenizer=Qwen2Tokenizer.from_pretrained(str(tokenizer)),
-        transformer=transformer.eval(),
-    )
-    made.set_progress_bar_config(disable=True)
-    return made
+    return piped(transformer, encoder, vae, tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture(scope="session")

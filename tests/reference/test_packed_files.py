@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
+from diffusers import ZImagePipeline, ZImageTransformer2DModel
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
+from transformers import Qwen3Config, Qwen3Model
 
-from engine.demo.tokenizer import build_tokenizer
 from engine.jobs.order import Order, Output
 from engine.memory.studio import Studio
 from engine.request import Request
@@ -24,7 +23,7 @@ from tests.engine.checkpoints.formats.gguf_files import (
 )
 from tests.engine.checkpoints.formats.nunchaku_tiles import random_layer
 from tests.engine.inject import Told
-from tests.reference.conftest import fill, make_vae, relative
+from tests.reference.conftest import fill, make_vae, piped, relative
 from tests.reference.test_text_to_image import LIMIT, ask, load_file, theirs
 
 TRANSFORMER_FILE = "transformer/diffusion_pytorch_model.safetensors"
@@ -46,17 +45,7 @@ def pipeline(tmp_path_factory) -> ZImagePipeline:
     vae, encoder = make_vae(), Qwen3Model(config)
     for module, spread in ((transformer, 0.05), (vae, 0.15), (encoder, 0.15)):
         fill(module, spread)
-    tokenizer = tmp_path_factory.mktemp("tokenizer")
-    build_tokenizer(tokenizer)
-    made = ZImagePipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=vae,
-        text_encoder=encoder.eval(),
-        tokenizer=Qwen2Tokenizer.from_pretrained(str(tokenizer)),
-        transformer=transformer.eval(),
-    )
-    made.set_progress_bar_config(disable=True)
-    return made
+    return piped(transformer, encoder, vae, tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture

@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
+from tests.ui.building import built, handlers_of
 from tests.ui.fake_engine import FakeEngine
+from ui.context import PageContext
 from ui.launch import LaunchOptions, OpenPage, open_page
+from ui.tabs.form_handlers import FormHandlers
 
 
 def free_port() -> int:
@@ -68,3 +72,18 @@ def engine(tmp_path: Path) -> Iterator[FakeEngine]:
     """An engine of the test's own."""
     with FakeEngine(tmp_path, step_seconds=0.0) as own:
         yield own
+
+
+@pytest.fixture
+def page(engine) -> PageContext:
+    return PageContext(engine=engine)
+
+
+@pytest.fixture
+def demo(page) -> gr.Blocks:
+    return built(page)
+
+
+@pytest.fixture
+def form(demo) -> FormHandlers:
+    return handlers_of(demo, FormHandlers)

@@ -12,42 +12,13 @@ import gradio as gr
 import pytest
 
 from engine import BadRequest, Request
-from ui import bindings, shell
+from tests.ui.building import built, handlers_of
+from ui import bindings
 from ui.context import PageContext
 from ui.handlers import plain_errors
 from ui.tabs.form_handlers import FormHandlers
 from ui.tabs.job_handlers import JobHandlers
 from ui.tabs.settings import SettingsHandlers
-
-
-def built(page: PageContext) -> gr.Blocks:
-    """Build a page; Gradio leaks an event loop for each lock it makes where none runs."""
-
-    async def build() -> gr.Blocks:
-        return shell.build_page(page)
-
-    return asyncio.run(build())
-
-
-def handlers_of(demo: gr.Blocks, kind: type):
-    """Return the object whose methods the page calls."""
-    found = [getattr(fn.fn, "__self__", None) for fn in demo.fns.values()]
-    return next(owner for owner in found if isinstance(owner, kind))
-
-
-@pytest.fixture
-def page(engine) -> PageContext:
-    return PageContext(engine=engine)
-
-
-@pytest.fixture
-def demo(page) -> gr.Blocks:
-    return built(page)
-
-
-@pytest.fixture
-def form(demo) -> FormHandlers:
-    return handlers_of(demo, FormHandlers)
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 
 from engine import Availability, DownloadStatus
 from engine.errors import NotFound
+from tests.ui.building import built, handlers_of
 from tests.ui.fake_catalogue import model
-from tests.ui.test_handlers import built, event, handlers_of
+from tests.ui.test_handlers import event
 from ui.context import PageContext
 from ui.tabs.models import ModelHandlers
 

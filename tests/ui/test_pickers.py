@@ -8,17 +8,9 @@ import gradio as gr
 import pytest
 
 from engine import Availability, Precision, Request, Settings, Status
+from tests.ui.building import built, handlers_of
 from tests.ui.fake_catalogue import model, put_lora
-from tests.ui.test_handlers import (
-    VISIT,
-    built,
-    event,
-    fields,
-    handlers_of,
-    named,
-    run,
-    told_by,
-)
+from tests.ui.test_handlers import VISIT, event, fields, named, run, told_by
 from ui import strings
 from ui.chosen import Chosen, read_chosen, write_chosen
 from ui.components import picker
@@ -28,21 +20,6 @@ from ui.tabs.job_handlers import JobHandlers
 from ui.tabs.lora_handlers import LoraHandlers
 
 GIB = 2**30
-
-
-@pytest.fixture
-def page(engine) -> PageContext:
-    return PageContext(engine=engine)
-
-
-@pytest.fixture
-def demo(page) -> gr.Blocks:
-    return built(page)
-
-
-@pytest.fixture
-def form(demo) -> FormHandlers:
-    return handlers_of(demo, FormHandlers)
 
 
 @pytest.fixture
