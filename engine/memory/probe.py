@@ -11,7 +11,7 @@ from typing import Self
 import torch
 
 from engine.jobs.order import WorkerState
-from engine.memory.hardware import Hardware
+from engine.memory.hardware import Card, Hardware, Host
 
 GIB = 2**30
 SAMPLE_SECONDS = 0.02
@@ -24,8 +24,19 @@ def hardware() -> Hardware:
     """Ask torch what there is."""
     cards = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
     return Hardware(
-        cuda=tuple(torch.cuda.get_device_capability(card) for card in cards),
+        cards=tuple(_card(card) for card in cards),
         mps=torch.backends.mps.is_available(),
+        host=Host(total_bytes=host_bytes(), cores=os.cpu_count() or 1),
+    )
+
+
+def _card(number: int) -> Card:
+    free, total = torch.cuda.mem_get_info(number)
+    return Card(
+        name=torch.cuda.get_device_name(number),
+        capability=torch.cuda.get_device_capability(number),
+        total_bytes=total,
+        free_bytes=free,
     )
 
 

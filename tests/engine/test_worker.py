@@ -160,9 +160,10 @@ def test_a_line_that_its_sender_could_not_finish_ends_the_worker(monkeypatch):
 
 def test_the_machine_is_described_as_the_last_job_used_it(ask, tmp_path, monkeypatch):
     from engine.memory import probe
-    from engine.memory.hardware import Hardware
+    from engine.memory.hardware import Card, Hardware
 
-    monkeypatch.setattr(probe, "hardware", lambda: Hardware(cuda=((8, 0),)))
+    card = Card(name="", capability=(8, 0), total_bytes=0, free_bytes=0)
+    monkeypatch.setattr(probe, "hardware", lambda: Hardware(cards=(card,)))
     monkeypatch.setattr(probe, "describe", lambda device: WorkerState(device=device, memory=""))
     job = Order(job="a", request=ask(device="cpu", steps=1), output=Output(folder=tmp_path))
     states = [m.device for m in told(job, make=worker.real_painter) if isinstance(m, WorkerState)]

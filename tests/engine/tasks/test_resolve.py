@@ -12,15 +12,21 @@ from engine.checkpoints.open import open_model
 from engine.errors import BadRequest
 from engine.images.metadata import make_recipe, read_recipe, write_text
 from engine.images.save import encode_png
-from engine.memory.hardware import Hardware
+from engine.memory.hardware import Card, Hardware
 from engine.request import MAX_PROMPT_CHARACTERS, MAX_SEED, Precision, Request
 from engine.tasks import resolve
 from engine.variants import by_name
 
+
+def with_cards(*capabilities):
+    cards = [Card(name="", capability=c, total_bytes=0, free_bytes=0) for c in capabilities]
+    return Hardware(cards=tuple(cards))
+
+
 NOTHING = Hardware()
-AMPERE = Hardware(cuda=((8, 6),))
-TWO_CARDS = Hardware(cuda=((7, 5), (9, 0)))
-PASCAL = Hardware(cuda=((6, 1),))
+AMPERE = with_cards((8, 6))
+TWO_CARDS = with_cards((7, 5), (9, 0))
+PASCAL = with_cards((6, 1))
 MAC = Hardware(mps=True)
 
 
