@@ -55,7 +55,7 @@ from engine.request import (
 )
 from engine.service import Engine, Status
 from engine.service.catalogue import Availability, Catalogue, ModelEntry
-from engine.settings import Settings, Theme
+from engine.settings import Profile, Settings, Theme
 from engine.variants import Ignored, Limits, Size, Variant
 
 __all__ = [
@@ -98,6 +98,7 @@ __all__ = [
     "Output",
     "Picture",
     "Precision",
+    "Profile",
     "Progress",
     "QueueFull",
     "Queued",

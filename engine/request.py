@@ -72,6 +72,8 @@ class Request:
     guidance_scale g: pos + g * (pos - neg), 0 = off. shift: of the noise schedule.
     cfg_normalization c: caps the norm of the guided prediction at c times the unguided, 0 = off.
     cfg_truncation T: guidance stops once 1 - sigma > T.
+    step_cache: a step whose first layer changes less than this, relatively, reuses the others'
+    result of the step before; 0 = off. Faster, and not quite the same picture.
     width, height: pixels, multiples of 16.
     loras: all act at once. lora_partial: apply one though many of its parts fit nothing.
     variant: what the model is, where its file cannot tell; None: as the file says.
@@ -90,6 +92,7 @@ class Request:
     count: int = 1
     cfg_normalization: float = 0.0
     cfg_truncation: float = 1.0
+    step_cache: float = 0.0
     precision: Precision = Precision.AUTO
     device: str = Device.AUTO.value
     loras: tuple[Lora, ...] = ()
@@ -110,6 +113,7 @@ class Request:
         _check_number("shift", self.shift, 0.01, 100.0)
         _check_number("cfg normalization", self.cfg_normalization, 0.0, 100.0)
         _check_number("cfg truncation", self.cfg_truncation, 0.0, 1.0)
+        _check_number("step cache", self.step_cache, 0.0, 1.0)
         _check_side("width", self.width)
         _check_side("height", self.height)
         if (self.width or 0) * (self.height or 0) > MAX_PIXELS:

@@ -24,6 +24,20 @@ MAX_VRAM_GB = 1024.0
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,2})?")
 
 
+class Profile(StrEnum):
+    """How much memory of the computer (RAM) and of the graphics card (VRAM) a model may take.
+
+    AUTO judges by what is there. The others are named as in other programs for small cards.
+    """
+
+    AUTO = "auto"
+    HIGH_RAM_HIGH_VRAM = "1"
+    HIGH_RAM_LOW_VRAM = "2"
+    LOW_RAM_HIGH_VRAM = "3"
+    LOW_RAM_LOW_VRAM = "4"
+    VERY_LOW_RAM_LOW_VRAM = "5"
+
+
 class Theme(StrEnum):
     """Colours of the page; SYSTEM follows the operating system."""
 
@@ -37,6 +51,7 @@ class Settings:
     """The user's choices, checked.
 
     device: auto, cpu, mps, cuda or cuda:N. vram_gb: GB the model may take, None = what is free.
+    profile: how it shares out the computer's memory and the card's.
     output_folder: where the page saves pictures. lora_folder: where adapters are looked for.
     data_dir: where this file, downloaded models, logs and caches lie.
     """
@@ -44,6 +59,7 @@ class Settings:
     device: str = "auto"
     precision: Precision = Precision.AUTO
     vram_gb: float | None = None
+    profile: Profile = Profile.AUTO
     output_folder: Path = field(default_factory=lambda: project_root() / "outputs")
     lora_folder: Path = field(default_factory=lambda: project_root() / "loras")
     theme: Theme = Theme.SYSTEM
@@ -57,6 +73,7 @@ class Settings:
                 "Choose auto, cpu, mps, cuda or cuda:N.",
             )
         _check_choice("precision", self.precision, Precision)
+        _check_choice("profile", self.profile, Profile)
         _check_choice("theme", self.theme, Theme)
         _check_vram(self.vram_gb)
         _check_folder("output folder", self.output_folder)
@@ -166,9 +183,9 @@ def _to_json(value: object) -> object:
 def _from_json(name: str, value: object) -> object:
     if name.endswith("_folder") and isinstance(value, str):
         return project_root() / value
-    for field_name, choices in (("precision", Precision), ("theme", Theme)):
-        if name == field_name and value in list(choices):
-            return choices(str(value))
+    kinds: dict[str, type[StrEnum]] = {"precision": Precision, "profile": Profile, "theme": Theme}
+    if name in kinds and value in list(kinds[name]):
+        return kinds[name](str(value))
     return value
 
 

@@ -60,6 +60,7 @@ READERS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "count": _whole,
         "cfg_normalization": _as_it_is,
         "cfg_truncation": _as_it_is,
+        "step_cache": _as_it_is,
         "loras": loras_of,
         "lora_partial": _as_it_is,
     }

@@ -20,7 +20,7 @@ from engine.settings import Settings
 def generate(options: argparse.Namespace) -> int:
     """Paint what the options ask for and say where the pictures lie."""
     request = request_of(options)
-    settings = replace(Settings(), vram_gb=options.vram)
+    settings = replace(Settings(), vram_gb=options.vram, profile=options.profile)
     output = _output(options, settings, request.count)
     with Engine(settings) as engine:
         result = _follow(engine, engine.submit(request, output))

@@ -14,7 +14,7 @@ from engine.cli.downloads import add_download_options, add_verify_options
 from engine.cli.models import add_add_options
 from engine.errors import BadRequest
 from engine.request import Lora, Precision, Request
-from engine.settings import Settings
+from engine.settings import Profile, Settings
 
 _SIZE = re.compile(r"(\d{1,6})[xX×](\d{1,6})")
 _WEIGHT = re.compile(r"[-+]?(\d{1,9}(\.\d{0,9})?|\.\d{1,9})([eE][-+]?\d{1,2})?")
@@ -106,6 +106,8 @@ def _add_painting_options(parser: Parser) -> None:
     add("--count", metavar="N", type=int, default=1, help="number of pictures")
     add("--cfg-normalization", metavar="X", type=float, default=0.0, help="0 = off")
     add("--cfg-truncation", metavar="T", type=float, default=1.0, help="1 = off")
+    add("--step-cache", metavar="X", type=float, default=0.0,
+        help="reuse steps that change less than this, such as 0.1; 0 = off")  # fmt: skip
     add("--lora", metavar="FILE[:WEIGHT]", action="append", type=_lora, default=[],
         help="adapter to apply, a path or a name in loras/; may be repeated")  # fmt: skip
     add("--lora-partial", action="store_true", help="apply a LoRA of which much does not fit")
@@ -114,6 +116,8 @@ def _add_painting_options(parser: Parser) -> None:
         help=", ".join(Precision))  # fmt: skip
     add("--device", metavar="D", default=default.device, help="auto, cpu, cuda, cuda:N or mps")
     add("--vram", metavar="GB", type=float, help="memory of the graphics card to use")
+    add("--profile", metavar="P", type=_profile, default=Profile.AUTO,
+        help="how to share out memory: auto, or 1 (much) to 5 (little)")  # fmt: skip
     add("--save-latents", metavar="FILE.safetensors", type=Path, help="keep the latents too")
     add("--json", action="store_true", help="print one line of JSON for each picture")
 
@@ -165,6 +169,7 @@ def request_of(options: argparse.Namespace) -> Request:
         count=options.count,
         cfg_normalization=options.cfg_normalization,
         cfg_truncation=options.cfg_truncation,
+        step_cache=options.step_cache,
         precision=options.precision,
         device=options.device,
         loras=tuple(options.lora),
@@ -226,6 +231,12 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text[:9]) <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r:.40} is no port from 1 to 65535")
     return int(text)
+
+
+def _profile(text: str) -> Profile:
+    if text not in set(Profile):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is none of {', '.join(Profile)}")
+    return Profile(text)
 
 
 def _precision(text: str) -> Precision:

@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.errors import ErrorReport
 from engine.events import Stage
 from engine.request import Precision, Request
-from engine.settings import Settings
+from engine.settings import Profile, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Order:
 
     Device and precision of the settings stand in the request by now. data_dir, lora_folder: where
     models and adapters are looked for. vram_gb: GB of a graphics card's memory that may be used,
-    None = all that is free.
+    None = all that is free. profile: how memory is shared out.
     """
 
     job: str
@@ -49,6 +49,7 @@ class Order:
     data_dir: Path = field(default_factory=lambda: Settings().data_dir)
     lora_folder: Path = field(default_factory=lambda: Settings().lora_folder)
     vram_gb: float | None = None
+    profile: Profile = Profile.AUTO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from engine import events
 from engine.errors import ErrorReport
 from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
 from engine.request import Lora, Precision, Request
+from engine.settings import Profile
 
 KIND = "~kind"
 """Marks a JSON object that stands for a value of another type."""
@@ -46,7 +47,7 @@ RECORDS: Mapping[str, type] = MappingProxyType(
     }
 )
 ENUMS: Mapping[str, type[StrEnum]] = MappingProxyType(
-    {kind.__name__: kind for kind in (events.Stage, Precision)}
+    {kind.__name__: kind for kind in (events.Stage, Precision, Profile)}
 )
 
 

@@ -130,6 +130,7 @@ class Engine:
             data_dir=settings.data_dir,
             lora_folder=settings.lora_folder,
             vram_gb=settings.vram_gb,
+            profile=settings.profile,
         )
         with self._news:
             self._check_open()

@@ -336,12 +336,12 @@ def test_every_option_reaches_the_request():
         ["generate", "p", "--model", "m", "--negative", "n", "--seed", "1", "--steps", "2",
          "--guidance", "3", "--shift", "4", "--sampler", "s", "--size", "64x80", "--count", "5",
          "--cfg-normalization", "6", "--cfg-truncation", "0.7", "--precision", "bf16",
-         "--device", "cuda:1"]
+         "--device", "cuda:1", "--step-cache", "0.2"]
     )  # fmt: skip
     assert request_of(options) == Request(
         prompt="p", negative="n", model="m", seed=1, steps=2, guidance_scale=3.0, shift=4.0,
         sampler="s", width=64, height=80, count=5, cfg_normalization=6.0, cfg_truncation=0.7,
-        precision="bf16", device="cuda:1",
+        precision="bf16", device="cuda:1", step_cache=0.2,
     )  # fmt: skip
 
 

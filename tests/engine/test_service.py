@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from engine import Engine, Request, Settings, errors, events
+from engine import Engine, Profile, Request, Settings, errors, events
 from engine.jobs.desk import MAX_WAITING
 from engine.jobs.order import WorkerBroken
 from engine.service.links import ThreadLink
@@ -271,7 +271,10 @@ def test_the_users_settings_fill_what_the_request_leaves_open(script, tmp_path):
         orders.append(order)
         return script.paint(order, hooks)
 
-    settings = Settings(device="cpu", precision="bf16", vram_gb=4.0, output_folder=tmp_path)
+    settings = Settings(
+        device="cpu", precision="bf16", vram_gb=4.0, profile=Profile.LOW_RAM_LOW_VRAM,
+        output_folder=tmp_path,
+    )  # fmt: skip
     painter = Painter(paint=remember, state=lambda: STATE)
     with Engine(settings, hire=lambda: ThreadLink(lambda: painter)) as engine:
         engine.generate(ask("steps 0"))
@@ -279,6 +282,7 @@ def test_the_users_settings_fill_what_the_request_leaves_open(script, tmp_path):
     first, second = orders
     assert (first.request.device, first.request.precision) == ("cpu", "bf16")
     assert (first.output.folder, first.vram_gb) == (tmp_path, 4.0)
+    assert first.profile is Profile.LOW_RAM_LOW_VRAM
     assert (second.request.device, second.request.precision) == ("cuda", "fp32")
 
 

@@ -13,7 +13,7 @@ import pytest
 from engine import settings as module
 from engine.errors import BadRequest, DiskError
 from engine.request import Precision
-from engine.settings import Settings, Theme, load, save
+from engine.settings import Profile, Settings, Theme, load, save
 from engine.storage import project_root
 
 
@@ -40,13 +40,16 @@ def test_saved_settings_are_loaded_again(data_folder, tmp_path):
         device="cuda:1",
         precision=Precision.BF16,
         vram_gb=3.5,
+        profile=Profile.LOW_RAM_LOW_VRAM,
         output_folder=tmp_path / "Bilder ü 🐈",
         theme=Theme.DARK,
         data_dir=data_folder / "made" / "by saving",
     )
     save(chosen)
     assert load(chosen.data_dir) == (chosen, ())
-    assert isinstance(load(chosen.data_dir)[0].precision, Precision)
+    loaded = load(chosen.data_dir)[0]
+    assert isinstance(loaded.precision, Precision)
+    assert isinstance(loaded.profile, Profile)
 
 
 def test_the_stored_names_stay_what_they_are(data_folder):
@@ -56,11 +59,13 @@ def test_the_stored_names_stay_what_they_are(data_folder):
         "device": "auto",
         "precision": "auto",
         "vram_gb": None,
+        "profile": "auto",
         "output_folder": "outputs",
         "lora_folder": "loras",
         "theme": "system",
     }
     assert [str(theme) for theme in Theme] == ["system", "light", "dark"]
+    assert [str(profile) for profile in Profile] == ["auto", "1", "2", "3", "4", "5"]
 
 
 def test_keys_of_another_version_survive_a_save(data_folder):
@@ -94,6 +99,7 @@ BAD_VALUES = (
     ]
     + [("precision", value) for value in ("", "int3", "FP16", 16, None, ["fp16"], {"a": 1}, True)]
     + [("vram_gb", value) for value in (0, -1, 1025, 1e30, True, "6", [6], 99999999999999999999)]
+    + [("profile", value) for value in ("", "6", "low", 1, None, [], {})]
     + [("theme", value) for value in ("", "Dark", 1, None, [], {})]
     + [("output_folder", value) for value in (1, None, [], "a\0b", "a\nb", "\ud800", "x" * 5000)]
 )

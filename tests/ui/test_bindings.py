@@ -32,7 +32,7 @@ def test_a_request_survives_the_way_through_the_widgets(variant):
         prompt="a house", negative="fog", model=variant.name, seed=2**62, steps=7,
         guidance_scale=2.5, shift=4.0, width=144, height=112, count=3, cfg_normalization=0.5,
         cfg_truncation=0.8, loras=(Lora("styles/ink.safetensors", -0.35), Lora("b")),
-        lora_partial=True,
+        lora_partial=True, step_cache=0.15,
     )  # fmt: skip
     assert bindings.to_request(bindings.to_widgets(request, variant)) == request
 

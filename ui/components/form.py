@@ -23,6 +23,7 @@ INFOS: Final[Mapping[str, str]] = {
     "cfg_normalization": strings.NORMALIZATION_INFO,
     "cfg_truncation": strings.TRUNCATION_INFO,
     "shift": strings.SHIFT_INFO,
+    "step_cache": strings.STEP_CACHE_INFO,
 }
 """What controls say while they have an effect."""
 CONTROLS: Final = frozenset({*INFOS, "steps", "guidance_scale", "sampler"})
@@ -43,6 +44,7 @@ class Advanced:
     sampler: gr.Dropdown
     cfg_normalization: gr.Number
     cfg_truncation: gr.Number
+    step_cache: gr.Number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,10 +232,11 @@ def build_advanced(variant: Variant) -> Advanced:
     with gr.Row():
         normalization = number("cfg_normalization", strings.NORMALIZATION, 0.0, 0.1)
         truncation = number("cfg_truncation", strings.TRUNCATION, 1.0, 0.05)
+    step_cache = number("step_cache", strings.STEP_CACHE, 0.0, 0.05)
     return Advanced(
         negative=negative, megapixels=megapixels, width=width, height=height, steps=steps,
         guidance_scale=guidance, shift=shift, sampler=sampler, cfg_normalization=normalization,
-        cfg_truncation=truncation,
+        cfg_truncation=truncation, step_cache=step_cache,
     )  # fmt: skip
 
 

@@ -79,6 +79,7 @@ def _random_request(chance: random.Random) -> Request:
         height=side(),
         cfg_normalization=chance.uniform(0, 100),
         cfg_truncation=chance.random(),
+        step_cache=chance.random(),
         precision=chance.choice(list(Precision)),
     )
 
@@ -292,6 +293,7 @@ BEYOND = [
     ("shift", []),
     ("cfg_normalization", None),
     ("cfg_truncation", 2),
+    ("step_cache", 1.5),
     ("precision", "int2"),
     ("precision", None),
     ("precision", []),

@@ -11,6 +11,7 @@ from engine import errors, events
 from engine.jobs import wire
 from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
 from engine.request import Lora, Precision, Request
+from engine.settings import Profile
 
 REPORT = errors.report(errors.OutOfMemory("Too large.", "Use less."))
 RESULT = events.Result(
@@ -37,6 +38,7 @@ MESSAGES = [
         ),
         output=Output(folder=Path("a"), name="b.png", latents=Path("c")),
         vram_gb=4.5,
+        profile=Profile.HIGH_RAM_LOW_VRAM,
     ),
     CancelOrder(job="1"),
     WorkerState(device="CPU", memory="1 GiB"),
