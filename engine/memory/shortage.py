@@ -1,28 +1,58 @@
-"""Tells a shortage of memory, or a lost device, from every other failure."""
+"""Tells a shortage of memory, or a lost device, from every other failure.
+
+torch's own types are sure. Drivers, libraries and allocators say the same in words of their own,
+and most of those arrive as a plain `RuntimeError`.
+"""
 
 from __future__ import annotations
 
+import errno
 import re
+from typing import Final
 
 import torch
 
-_SHORTAGE = re.compile(
-    r"out of memory|can't allocate memory|cannot allocate memory|not enough memory"
-    r"|failed to allocate|alloc_failed|insufficient memory|bad_alloc",
+_SHORT: Final = re.compile(
+    # torch, CUDA, HIP, Metal, Level Zero; "out of resource: shared memory" is no shortage.
+    r"out[ _]?of[ _]?(device[ _]|host[ _])?memory"
+    # The allocators of processors and of the system.
+    r"|(can't|cannot|could not|unable to|failed to) alloc(ate)?\b(?! shared)"
+    r"|not enough memory|insufficient memory|bad_alloc"
+    # cuDNN, cuBLAS, cuSOLVER, cuFFT.
+    r"|alloc(ation)?_failed"
+    # A handle is the first thing that finds no room on a full card.
+    r"|(cublas|cusolver|cudnn|cusparse)\w*_not_initialized when calling `?\w*create"
+    r"|unable to find a valid cudnn algorithm"
+    # A full card on which the driver's library fails to say how full it is.
+    r"|internal assert failed at \"?[^\"]*cachingallocator"
+    # Metal's word for a tensor larger than it lends.
+    r"|invalid buffer size: [\d.]+ ?[kmgt]i?b",
+    re.IGNORECASE,
+)
+_LOST: Final = re.compile(
+    r"illegal (memory access|instruction|address)|illegal_?address|device-side assert"
+    r"|misaligned address|invalid program counter|hardware stack error"
+    r"|unspecified launch failure|launch_?fail(ed|ure)|launch timed out|launch_?time_?out"
+    r"|(execution|mapping)_failed|\becc error|device (was |is |has been )?(lost|removed|reset)"
+    r"|fallen off the bus|context is destroyed|driver shutting down|(cuda|hip) error: unknown error"
+    r"|command buffer exited with error|device_lost",
     re.IGNORECASE,
 )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that device or host memory did not suffice.
-
-    Only torch's own type is sure; drivers and libraries say it in words of their own.
-    """
+    """Say whether an error means that device or host memory did not suffice."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and _SHORTAGE.search(str(error)) is not None
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and _SHORT.search(str(error)) is not None
 
 
 def is_device_lost(error: BaseException) -> bool:
     """Say whether the graphics card failed in a way that only a new process can get over."""
-    return isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
+    if is_out_of_memory(error):
+        return False
+    if isinstance(error, torch.AcceleratorError):
+        return True
+    return isinstance(error, RuntimeError) and _LOST.search(str(error)) is not None
