@@ -15,8 +15,8 @@ from torch import Tensor
 
 from engine.cli.terminal import say
 from engine.errors import NumericalError
+from engine.hardware import MIN_BF16_CAPABILITY, Hardware
 from engine.jobs.order import Hooks, Order, Output
-from engine.memory.hardware import MIN_BF16_CAPABILITY, Hardware
 from engine.memory.probe import describe, hardware
 from engine.memory.studio import DTYPES, Studio
 from engine.request import Device, Precision, Request

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.errors import ErrorReport
 from engine.events import Stage
+from engine.hardware import Card, Host, Rates
 from engine.request import Precision, Request
 from engine.settings import Profile, Settings
 
@@ -64,13 +65,18 @@ class WorkerState:
     """Says that the painting process is ready; `device` and `memory` are words for the user.
 
     total_bytes: memory that the device has, 0 where unknown. precision: what automatic comes to
-    there, None where unknown.
+    there, None where unknown. name: the device as torch names it; card: what it is, None for the
+    processor; host, rates: the computer around it, and how fast both were measured to be.
     """
 
     device: str
     memory: str
     total_bytes: int = 0
     precision: Precision | None = None
+    name: str = "cpu"
+    card: Card | None = None
+    host: Host = field(default_factory=Host)
+    rates: Rates = field(default_factory=Rates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from engine import events
 from engine.errors import ErrorReport
+from engine.hardware import Card, Host, Rates
 from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
 from engine.request import Lora, Precision, Request
 from engine.settings import Profile
@@ -34,6 +35,9 @@ RECORDS: Mapping[str, type] = MappingProxyType(
             CancelOrder,
             WorkerState,
             WorkerBroken,
+            Card,
+            Host,
+            Rates,
             events.Started,
             events.Progress,
             events.Warned,

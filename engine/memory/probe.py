@@ -10,8 +10,8 @@ from typing import Self
 
 import torch
 
+from engine.hardware import Card, Hardware, Host
 from engine.jobs.order import WorkerState
-from engine.memory.hardware import Card, Hardware, Host
 
 GIB = 2**30
 SAMPLE_SECONDS = 0.02

@@ -23,8 +23,8 @@ from engine.checkpoints.load import (
     load_vae,
 )
 from engine.checkpoints.tensors import open_tensors
+from engine.hardware import MIN_BF16_CAPABILITY
 from engine.images.preview import PROJECTION_SHAPE, Preview, projection_of
-from engine.memory.hardware import MIN_BF16_CAPABILITY
 from engine.memory.malloc import give_back
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer

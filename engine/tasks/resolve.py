@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.errors import BadRequest
-from engine.memory.hardware import MIN_BF16_CAPABILITY, Hardware
+from engine.hardware import MIN_BF16_CAPABILITY, Hardware
 from engine.request import MAX_SEED, Device, Precision, Request
 from engine.variants import Variant
 

@@ -19,8 +19,8 @@ LAYERS = (
     {"tasks", "denoise"},
     {"checkpoints", "lora", "quant", "memory", "images", "hub"},
     {"model", "sampling", "variants"},
-    {"storage", "settings", "log", "jobs", "journal", "presets", "prompts"},
-    {"request", "events", "errors", "strict_json", "setup"},
+    {"cache", "storage", "settings", "log", "jobs", "journal", "presets", "prompts"},
+    {"request", "events", "errors", "hardware", "strict_json", "setup"},
 )
 FLOOR = {unit: depth for depth, units in enumerate(LAYERS) for unit in units}
 HEAVY = {"torch", "transformers", "safetensors", "optimum", "diffusers"}

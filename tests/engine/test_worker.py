@@ -159,8 +159,8 @@ def test_a_line_that_its_sender_could_not_finish_ends_the_worker(monkeypatch):
 
 
 def test_the_machine_is_described_as_the_last_job_used_it(ask, tmp_path, monkeypatch):
+    from engine.hardware import Card, Hardware
     from engine.memory import probe
-    from engine.memory.hardware import Card, Hardware
 
     card = Card(name="", capability=(8, 0), total_bytes=0, free_bytes=0)
     monkeypatch.setattr(probe, "hardware", lambda: Hardware(cards=(card,)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import errors, events
+from engine.hardware import Card, Host, Rates
 from engine.jobs import wire
 from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
 from engine.request import Lora, Precision, Request
@@ -42,6 +43,12 @@ MESSAGES = [
     ),
     CancelOrder(job="1"),
     WorkerState(device="CPU", memory="1 GiB"),
+    WorkerState(
+        device="Card", memory="1 GiB", total_bytes=2**33, precision=Precision.INT8, name="cuda:1",
+        card=Card(name="Card", capability=(8, 6), total_bytes=2**33, free_bytes=2**32),
+        host=Host(total_bytes=2**34, available_bytes=2**33, cores=8),
+        rates=Rates(link=2.5e10, disk=3e9, operations={"int8": 1e14}),
+    ),
     WorkerBroken(error=REPORT),
     events.Started(job="1"),
     events.Progress(job="1", stage=events.Stage.DECODING, step=1, total=2, preview=b"\xff\0\n"),

@@ -10,9 +10,9 @@ import torch
 
 from engine.checkpoints.open import open_model
 from engine.errors import BadRequest
+from engine.hardware import Card, Hardware
 from engine.images.metadata import make_recipe, read_recipe, write_text
 from engine.images.save import encode_png
-from engine.memory.hardware import Card, Hardware
 from engine.request import MAX_PROMPT_CHARACTERS, MAX_SEED, Precision, Request
 from engine.tasks import resolve
 from engine.variants import by_name
