@@ -35,7 +35,8 @@ class Result:
     """What a finished job made, and what it took.
 
     seconds: per stage, keyed by `Stage` value, and "total". peak_memory: GiB of anonymous and
-    shared pages of the painting process. nfe: model evaluations per picture.
+    shared pages of the painting process. nfe: model evaluations per picture, computed in full.
+    skipped: steps, from 0, that reused most of the step before in any picture.
     """
 
     pictures: tuple[Picture, ...]
@@ -45,6 +46,7 @@ class Result:
     plan: str
     peak_memory: float
     warnings: tuple[str, ...] = ()
+    skipped: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,6 +88,7 @@ def _as_json(picture: Picture, result: Result) -> str:
             "precision": result.precision,
             "steps": request["steps"],
             "nfe": result.nfe,
+            "skipped": result.skipped,
             "seconds": {stage: round(value, 4) for stage, value in result.seconds.items()},
             "peak_memory": round(result.peak_memory, 3),
             "plan": result.plan,

@@ -25,6 +25,7 @@ RESULT = events.Result(
         ),
     ),
     seconds={"total": 1.5},
+    skipped=(3, 5),
     nfe=8,
     precision="fp32",
     plan="whole",
