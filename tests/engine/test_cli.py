@@ -305,8 +305,8 @@ def test_pictures_are_written_and_told_in_json(run, tiny_model, tmp_path):
     assert [line["seed"] for line in told] == [5, 6]
     for line in told:
         assert set(line) == {
-            "path", "seed", "model", "precision", "steps", "nfe", "skipped", "seconds", "peak_memory",
-            "plan", "warnings",
+            "path", "seed", "model", "precision", "steps", "nfe", "skipped", "seconds",
+            "peak_memory", "plan", "warnings",
         }  # fmt: skip
         assert (line["precision"], line["steps"], line["nfe"]) == ("fp32", 4, 4)
         assert line["model"] == tiny_model.name
