@@ -291,25 +291,26 @@ def test_a_picture_without_a_recipe_is_refused_with_a_sentence(form, uploads):
 def test_settings_are_saved_and_only_then_said_to_be(settings, engine, tmp_path):
     folder = tmp_path / "elsewhere"
     loras = str(tmp_path / "adapters")
-    note = settings.save("cpu", "bf16", 6.5, str(folder), loras, "dark")
+    note = settings.save("cpu", "bf16", 6.5, "4", str(folder), loras, "dark")
     assert "Saved" in note
     assert engine.settings.output_folder == folder
-    assert settings.show() == ("cpu", "bf16", 6.5, str(folder), loras, "dark")
+    assert settings.show() == ("cpu", "bf16", 6.5, "4", str(folder), loras, "dark")
     assert (engine.settings.data_dir / "settings.json").exists()
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        ("toaster", "auto", None, "/x", "/x", "dark"),
-        ("auto", "fp4", None, "/x", "/x", "dark"),
-        ("auto", "auto", float("nan"), "/x", "/x", "dark"),
-        ("auto", "auto", -1, "/x", "/x", "dark"),
-        ("auto", "auto", None, "relative/folder", "/x", "dark"),
-        ("auto", "auto", None, "", "/x", "dark"),
-        ("auto", "auto", None, "/a\0b", "/x", "dark"),
-        ("auto", "auto", None, "/x", "/x", "pink"),
-        ("auto", "auto", None, "/x", "loras", "dark"),
+        ("toaster", "auto", None, "auto", "/x", "/x", "dark"),
+        ("auto", "fp4", None, "auto", "/x", "/x", "dark"),
+        ("auto", "auto", float("nan"), "auto", "/x", "/x", "dark"),
+        ("auto", "auto", -1, "auto", "/x", "/x", "dark"),
+        ("auto", "auto", None, "6", "/x", "/x", "dark"),
+        ("auto", "auto", None, "auto", "relative/folder", "/x", "dark"),
+        ("auto", "auto", None, "auto", "", "/x", "dark"),
+        ("auto", "auto", None, "auto", "/a\0b", "/x", "dark"),
+        ("auto", "auto", None, "auto", "/x", "/x", "pink"),
+        ("auto", "auto", None, "auto", "/x", "loras", "dark"),
     ],
 )
 def test_bad_settings_are_refused_and_nothing_changes(settings, engine, values):

@@ -8,8 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from engine import BadRequest, Device, Precision, Settings, Theme
-from ui import strings
+from engine import BadRequest, Device, Precision, Profile, Settings, Theme
+from ui import memory_strings, strings
 from ui.context import PageContext
 from ui.handlers import on, plain_errors
 from ui.markup import Markup, tag
@@ -25,13 +25,13 @@ def build_settings(page: PageContext, tab: gr.Tab) -> None:
         if page.notices:
             gr.HTML(_notices_markup(page.notices), apply_default_css=False)
         with gr.Column(elem_classes="card"):
-            device, precision, vram = _build_machine(now)
+            machine = _build_machine(now)
         with gr.Column(elem_classes="card"):
             folder, loras, theme = _build_places(now)
         save = gr.Button(strings.SAVE, variant="primary", elem_id="save-settings")
         said = gr.HTML("", elem_id="settings-note", apply_default_css=False)
         handlers = SettingsHandlers(page)
-        fields = [device, precision, vram, folder, loras, theme]
+        fields = [*machine, folder, loras, theme]
         saved = on(save.click, handlers.save, fields, [said])
         saved.success(None, [theme], None, js=THEME_SCRIPT)
         on(tab.select, handlers.show, [], fields, at_once=True)
@@ -47,8 +47,9 @@ class SettingsHandlers:
     @plain_errors()
     def save(self, *values: Any) -> Markup:
         """Keep the settings, in the order of `show`; say so once they are on the disk."""
-        device, precision, vram_gb, folder, loras, theme = values
-        if precision not in set(Precision) or theme not in set(Theme):
+        device, precision, vram_gb, profile, folder, loras, theme = values
+        known = precision in set(Precision) and profile in set(Profile) and theme in set(Theme)
+        if not known:
             raise BadRequest(strings.UNKNOWN_CHOICE, strings.UNKNOWN_CHOICE_ACTION)
         self._page.engine.update_settings(
             replace(
@@ -56,6 +57,7 @@ class SettingsHandlers:
                 device=device.strip(),
                 precision=Precision(precision),
                 vram_gb=vram_gb,
+                profile=Profile(profile),
                 output_folder=_full_path(strings.OUTPUT_FOLDER, folder),
                 lora_folder=_full_path(strings.LORA_FOLDER, loras),
                 theme=Theme(theme),
@@ -64,14 +66,14 @@ class SettingsHandlers:
         return tag("p", strings.SAVED, class_="note good", role="status")
 
     @plain_errors()
-    def show(self) -> tuple[str, str, float | None, str, str, str]:
+    def show(self) -> tuple[str, str, float | None, str, str, str, str]:
         """Return what is kept now, whatever page or program saved it."""
         now = self._page.engine.settings
-        folders = str(now.output_folder), str(now.lora_folder)
-        return now.device, str(now.precision), now.vram_gb, *folders, str(now.theme)
+        machine = now.device, str(now.precision), now.vram_gb, str(now.profile)
+        return *machine, str(now.output_folder), str(now.lora_folder), str(now.theme)
 
 
-def _build_machine(now: Settings) -> tuple[gr.Dropdown, gr.Radio, gr.Number]:
+def _build_machine(now: Settings) -> tuple[gr.Dropdown, gr.Radio, gr.Number, gr.Dropdown]:
     device = gr.Dropdown(
         label=strings.DEVICE,
         info=strings.DEVICE_INFO,
@@ -87,14 +89,22 @@ def _build_machine(now: Settings) -> tuple[gr.Dropdown, gr.Radio, gr.Number]:
         value=str(now.precision),
         elem_id="precision",
     )
-    vram = gr.Number(
-        label=strings.VRAM,
-        info=strings.VRAM_INFO,
-        value=now.vram_gb,
-        step=0.5,
-        elem_id="vram",
-    )
-    return device, precision, vram
+    with gr.Row():
+        vram = gr.Number(
+            label=strings.VRAM,
+            info=strings.VRAM_INFO,
+            value=now.vram_gb,
+            step=0.5,
+            elem_id="vram",
+        )
+        profile = gr.Dropdown(
+            label=memory_strings.PROFILE,
+            info=memory_strings.PROFILE_INFO,
+            choices=list(memory_strings.PROFILES),
+            value=str(now.profile),
+            elem_id="profile",
+        )
+    return device, precision, vram, profile
 
 
 def _build_places(now: Settings) -> tuple[gr.Textbox, gr.Textbox, gr.Radio]:
