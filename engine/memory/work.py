@@ -1,0 +1,156 @@
+"""What is planned for, with what, and the plan: plain values without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from engine.hardware import Host, Rates
+from engine.settings import Profile
+
+MIB = 2**20
+GIB = 2**30
+
+
+class Source(StrEnum):
+    """Where streamed pieces wait for their visits.
+
+    PINNED: page-locked memory, from which a card copies by itself. PAGED: ordinary memory, copied
+    through a page-locked stage. FILE: a file of slabs on the disk, read through such a stage.
+    """
+
+    PINNED = "pinned"
+    PAGED = "paged"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a job asks of a model.
+
+    width, height: pixels. count: pictures. evaluations: visits of the tour DENOISE for one batch,
+    which both guidance branches share. guided: whether there are two branches. prompt_tokens: of
+    the longest prompt. saves_steps: whether the outputs of the blocks are kept to be reused.
+    """
+
+    width: int
+    height: int
+    count: int
+    evaluations: int
+    guided: bool
+    prompt_tokens: int = 128
+    saves_steps: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What may be taken.
+
+    device: as torch names it. device_bytes: what the allocator may take there; what the driver
+    takes for itself is off already. On the CPU and on Apple's GPUs that is the computer's memory.
+    """
+
+    device: str
+    device_bytes: int
+    host: Host = field(default_factory=Host)
+    rates: Rates = field(default_factory=Rates)
+
+    @property
+    def is_host(self) -> bool:
+        """Say whether the device computes in the computer's own memory."""
+        return self.device in {"cpu", "mps"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a plan is held to besides the budget.
+
+    tile: the autoencoder works with as little memory as it can. no_residents: every piece is
+    streamed. stream_encoder: the text encoder is, whatever fits. batch: pictures denoised at once
+    at most, None = as many as are good.
+    """
+
+    profile: Profile = Profile.AUTO
+    tile: bool = False
+    no_residents: bool = False
+    stream_encoder: bool = False
+    batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decode:
+    """How the autoencoder works.
+
+    rows: of its maps that are convolved at a time, None = all. on_host: whether whole maps lie in
+    the computer's memory and only strips of them on the device.
+    """
+
+    rows: int | None = None
+    on_host: bool = False
+
+
+class Footprint(Protocol):
+    """Bytes of activations at the peak of each stage; never less than what is taken."""
+
+    def denoise(self, tokens: int, sequences: int) -> int:
+        """Return those of one evaluation; tokens: of one sequence, picture and caption."""
+        ...
+
+    def encode(self, tokens: int) -> int:
+        """Return those of reading one prompt, and of refining its caption."""
+        ...
+
+    def decode(self, width: int, height: int, decode: Decode) -> int:
+        """Return those on the device of decoding one picture of these sides in pixels."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Where everything lies and how it moves.
+
+    streamed: names of the pieces that are copied at each visit; all others stay on the device.
+    slots, slot_bytes: the ring on the device that they are copied into, 0 where nothing is
+    streamed. source: where they wait, but for the text encoder, which waits at encoder_source.
+    keep_encoder: whether it stays in some memory between prompts; else it is read from its file
+    each time. batch: pictures denoised at once. peak_bytes: most that the device holds at any time,
+    of budget_bytes. pinned_bytes: page-locked memory. host_bytes: all memory of the computer that
+    weights take, page-locked or not. seconds: predicted for the whole job, None where not known.
+    resident: of each tour, how many of how many pieces stay on the device.
+    """
+
+    device: str
+    precision: str
+    streamed: frozenset[str] = frozenset()
+    slots: int = 0
+    slot_bytes: int = 0
+    source: Source = Source.PINNED
+    encoder_source: Source = Source.PINNED
+    keep_encoder: bool = True
+    batch: int = 1
+    decode: Decode = Decode()
+    peak_bytes: int = 0
+    budget_bytes: int = 0
+    pinned_bytes: int = 0
+    host_bytes: int = 0
+    seconds: float | None = None
+    resident: tuple[tuple[str, int, int], ...] = ()
+
+    def describe(self) -> str:
+        """Return the plan in one line, for recipes and for `--json`."""
+        parts = [f"{self.device} {self.precision}"]
+        if self.streamed:
+            kept = ", ".join(f"{tour} {n} of {every}" for tour, n, every in self.resident)
+            parts.append(f"resident: {kept}")
+            parts.append(f"streamed: {len(self.streamed)} through {self.slots} slots")
+            parts.append(f"from {self.source}")
+        else:
+            parts.append("whole model resident")
+        if self.batch > 1:
+            parts.append(f"{self.batch} at once")
+        if self.decode.rows is not None:
+            where = ", maps in host memory" if self.decode.on_host else ""
+            parts.append(f"decoded by {self.decode.rows} rows{where}")
+        parts.append(f"peak {self.peak_bytes / GIB:.2f} of {self.budget_bytes / GIB:.2f} GiB")
+        return "; ".join(parts)
