@@ -16,6 +16,7 @@ from engine.events import Stage
 from engine.images.metadata import read_recipe, request_from_recipe
 from engine.jobs.order import Order, Output
 from engine.run import execute
+from engine.tasks import paint
 from engine.tasks.text_to_image import noise
 from tests.engine.inject import OutOfMemoryAt, Told
 from tests.engine.workbench import Bench, model_of
@@ -193,7 +194,7 @@ def test_a_cancel_is_heard_within_one_step(bench, ask):
 
 
 def test_a_cancel_is_heard_within_one_strip(bench, ask, monkeypatch):
-    monkeypatch.setattr("engine.run.strip_rows", lambda width, height: 16)
+    monkeypatch.setattr("engine.tasks.paint.strip_rows", lambda width, height: 16)
     asked = []
 
     def stop(told):
@@ -206,17 +207,15 @@ def test_a_cancel_is_heard_within_one_strip(bench, ask, monkeypatch):
 
 
 def test_latents_are_freed_after_a_cancel_and_after_a_failure(bench, ask, monkeypatch):
-    import engine.run
-
     alive = []
-    made = engine.run.noise
+    made = paint.noise
 
     def watched(*args):
         latents = made(*args)
         alive.append(weakref.ref(latents))
         return latents
 
-    monkeypatch.setattr(engine.run, "noise", watched)
+    monkeypatch.setattr(paint, "noise", watched)
     told = Told(stop=at_step_two)
     try:
         bench.run(ask(), told)

@@ -11,6 +11,7 @@ from engine import errors, run
 from engine.events import Stage
 from engine.jobs.order import Order, Output
 from engine.memory.studio import Studio
+from engine.tasks import saving
 from tests.engine.inject import Told
 
 
@@ -23,7 +24,7 @@ def paint(request, folder: Path, told: Told | None = None, **output):
 def test_a_disk_that_fills_up_between_two_files_leaves_none_of_them(
     ask, tmp_path, monkeypatch, written
 ):
-    write, left = run.atomic_write, [written]
+    write, left = saving.atomic_write, [written]
 
     def until_full(path: Path, data: bytes) -> None:
         left[0] -= 1
@@ -31,20 +32,20 @@ def test_a_disk_that_fills_up_between_two_files_leaves_none_of_them(
             raise errors.DiskError("The disk is full.")
         write(path, data)
 
-    monkeypatch.setattr(run, "atomic_write", until_full)
+    monkeypatch.setattr(saving, "atomic_write", until_full)
     with pytest.raises(errors.DiskError, match="full"):
         paint(ask(steps=1, count=2), tmp_path, latents=tmp_path / "l.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cancel_is_heard_between_two_pictures_that_are_encoded(ask, tmp_path, monkeypatch):
-    encoded, encode = [], run.encode_png
+    encoded, encode = [], saving.encode_png
 
     def counted(*arguments) -> bytes:
         encoded.append(1)
         return encode(*arguments)
 
-    monkeypatch.setattr(run, "encode_png", counted)
+    monkeypatch.setattr(saving, "encode_png", counted)
     told = Told(stop=lambda told: told.steps[-1:] != [] and len(encoded) == 2)
     with pytest.raises(errors.Cancelled):
         paint(ask(steps=1, count=4), tmp_path, told)

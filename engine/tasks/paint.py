@@ -1,0 +1,101 @@
+"""The stages of a job that compute: captions, latents, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from engine.denoise import Conditions, Denoiser, denoise
+from engine.errors import NumericalError
+from engine.events import Stage
+from engine.jobs.order import Step
+from engine.memory.studio import Model
+from engine.model.vae import to_picture_range
+from engine.model.vae_layers import Strips
+from engine.tasks.job import Job
+from engine.tasks.resolve import batches, strip_rows
+from engine.tasks.text_to_image import caption, noise
+from engine.tasks.watch import Watch
+
+BLACK_MEAN, FLAT_SPREAD = 2.0, 1.0
+"""Levels out of 255: a picture as dark and as even as this is no picture."""
+
+
+def encode(job: Job, model: Model, adapted: str) -> Conditions:
+    """Return the captions of one picture; without guidance the negative prompt is not read."""
+    request = job.request
+    positive = caption(model, request.prompt, adapted, job.warn)
+    job.check()
+    if not request.guidance_scale:
+        return Conditions(positive=(positive,), negative=())
+    negative = caption(model, request.negative, adapted, job.warn)
+    return Conditions(positive=(positive,), negative=(negative,))
+
+
+def paint(job: Job, model: Model, conditions: Conditions) -> None:
+    """Denoise the batches that are not finished yet; each is kept as soon as it is."""
+    request, course = job.request, job.course
+    job.evaluations = _evaluations(job, course.sigmas)
+    done = sum(len(batch) for batch in job.latents)
+    start = noise((request.seed or 0) + done, request.count - done, *job.size)
+    parts = start.split(batches(len(start), *job.size)) if len(start) else ()
+    total = len(parts) * (len(course.sigmas) - 1)
+    watch = Watch(job.hooks.emit, job.check, model.preview, job.place.precision, total)
+    with watch:
+        for part in parts:
+            many = Conditions(
+                positive=[*conditions.positive] * len(part),
+                negative=[*conditions.negative] * len(part),
+            )
+            size = (part.shape[-2], part.shape[-1])
+            denoiser = Denoiser(
+                model.transformer, many, job.guidance, course.sigmas, size, course.targets
+            )
+            sampler = course.sampler(_later_noise(job, done, len(part)))
+            noisy = part.to(job.place.device)
+            latents = denoise(denoiser, noisy, course.sigmas, sampler, watch.after_step)
+            job.latents.append(latents.cpu())
+            done += len(part)
+
+
+def _evaluations(job: Job, sigmas: Tensor) -> int:
+    """Count the evaluations along sigmas [S + 1]."""
+    return sum(2 if job.guidance.active(float(sigma)) else 1 for sigma in sigmas[:-1])
+
+
+def _later_noise(job: Job, first: int, count: int) -> Callable[[int], Tensor]:
+    """Return what draws the noise [count, 16, h, w] that some samplers mix in after each step."""
+    seed = (job.request.seed or 0) + first
+    return lambda step: noise(seed, count, *job.size, draw=step + 1)
+
+
+def decode(job: Job, model: Model) -> None:
+    """Decode the latents that are no pictures yet; each picture is kept as soon as it is one."""
+    alone = [one for batch in job.latents for one in batch.split(1)]
+    for index in range(len(job.pictures), len(alone)):
+        job.hooks.emit(Step(stage=Stage.DECODING, step=index, total=len(alone)))
+        strips = Strips(strip_rows(*job.size), on_strip=job.check)
+        latents = alone[index].to(job.place.device, job.place.dtype)
+        decoded = model.vae.decode(latents, strips)
+        if not decoded.isfinite().all():
+            raise NumericalError(
+                f"Decoding the picture in {job.place.precision} gave numbers that are no picture "
+                "(NaN or infinity).",
+                "Use --precision fp32; if that does not help, the model's files are damaged.",
+            )
+        picture = to_picture_range(decoded)[0].cpu()
+        _check_look(job, picture)
+        job.pictures.append(picture)
+
+
+def _check_look(job: Job, picture: Tensor) -> None:
+    """Refuse a black picture [H, W, 3] uint8, which is a failure in disguise; note an even one."""
+    mean, spread = picture.float().mean().item(), picture.float().std().item()
+    if mean < BLACK_MEAN and spread < FLAT_SPREAD:
+        raise NumericalError(
+            f"The model gave a black picture in {job.place.precision}.",
+            "Use --precision fp32; if that does not help, try another prompt or seed.",
+        )
+    if spread < FLAT_SPREAD:
+        job.warn("The picture is one even colour; more steps or another seed may help.")
