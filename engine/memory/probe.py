@@ -2,42 +2,113 @@
 
 from __future__ import annotations
 
-import os
+import platform
+import sys
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import torch
 
-from engine.hardware import Card, Hardware, Host
+from engine.hardware import Card, Hardware
 from engine.jobs.order import WorkerState
+from engine.memory.host import host
+from engine.setup.live import CardState, card_states
 
 GIB = 2**30
 SAMPLE_SECONDS = 0.02
+
+CONTEXT_BYTES: Final = 350 * 2**20
+"""What CUDA's driver and kernels take of a card before the first tensor."""
+
+DISPLAY_BYTES: Final = 768 * 2**20
+"""The same beside a screen, whose programs come and go: Windows would move ours to slow memory."""
+
+WORKSTATION_BYTES: Final = 33 * GIB
+"""A card below this is taken to draw a screen where nothing tells."""
 
 _STATUS = Path("/proc/self/status")
 _ANONYMOUS = ("RssAnon:", "RssShmem:")
 
 
 def hardware() -> Hardware:
-    """Ask torch what there is."""
-    cards = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    """Ask what there is; takes some 20 ms, seconds where nvidia-smi does not answer.
+
+    No card is woken but where nvidia-smi cannot tell what is free of it.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    states = card_states() if count and torch.version.hip is None else {}
     return Hardware(
-        cards=tuple(_card(card) for card in cards),
+        cards=tuple(_card(number, states) for number in range(count)),
         mps=torch.backends.mps.is_available(),
-        host=Host(total_bytes=host_bytes(), cores=os.cpu_count() or 1),
+        host=host(),
     )
 
 
-def _card(number: int) -> Card:
-    free, total = torch.cuda.mem_get_info(number)
+def card_now(device: str, machine: Hardware) -> Card | None:
+    """Return the card of a device with the memory that is free of it now, None for the processor.
+
+    machine: what `hardware` found before.
+    """
+    if device == "mps":
+        total = torch.mps.recommended_max_memory()
+        free = min(total, host().available_bytes + torch.mps.driver_allocated_memory())
+        return Card(
+            name="Apple GPU", capability=(0, 0), total_bytes=total, free_bytes=free, kind="mps"
+        )
+    if not device.startswith("cuda"):
+        return None
+    number = torch.device(device).index or 0
+    return replace(machine.cards[number], free_bytes=_free(number))
+
+
+def device_budget(card: Card, vram_gb: float | None) -> int:
+    """Return the bytes that torch may take of a card, of which the user allows `vram_gb` GiB.
+
+    None = all that is free. Apple's GPU has no driver context of its own.
+    """
+    context = 0 if card.kind == "mps" else CONTEXT_BYTES
+    reserve = DISPLAY_BYTES if card.display else context
+    budget = card.free_bytes - reserve
+    if vram_gb is not None:
+        budget = min(budget, int(vram_gb * GIB) - context)
+    return max(0, budget)
+
+
+def _card(number: int, states: Mapping[str, CardState]) -> Card:
+    facts = torch.cuda.get_device_properties(number)
+    uuid = str(getattr(facts, "uuid", "")).lower()
+    state = states.get(uuid, CardState(free_bytes=None, display=None))
+    free = _free(number) if state.free_bytes is None else state.free_bytes + _held(number)
+    told = True if _is_windows() else state.display
     return Card(
-        name=torch.cuda.get_device_name(number),
-        capability=torch.cuda.get_device_capability(number),
-        total_bytes=total,
-        free_bytes=free,
+        name=facts.name,
+        capability=(facts.major, facts.minor),
+        total_bytes=facts.total_memory,
+        free_bytes=min(facts.total_memory, free),
+        display=facts.total_memory < WORKSTATION_BYTES if told is None else told,
+        kind="cuda" if torch.version.hip is None else "rocm",
     )
+
+
+def _free(number: int) -> int:
+    """Return the bytes that other programs leave of a card, asked of its driver; this wakes it."""
+    free, total = torch.cuda.mem_get_info(number)
+    return min(total, free + torch.cuda.memory_reserved(number) + CONTEXT_BYTES)
+
+
+def _held(number: int) -> int:
+    """Return the bytes of a card that this process holds, with its driver context."""
+    reserved = torch.cuda.memory_reserved(number)
+    return reserved + CONTEXT_BYTES if reserved else 0
+
+
+def _is_windows() -> bool:
+    """Say whether Windows shares out the cards' memory, from below Linux too (WSL)."""
+    return sys.platform == "win32" or "microsoft" in platform.release().lower()
 
 
 def describe(device: str) -> WorkerState:
@@ -48,9 +119,9 @@ def describe(device: str) -> WorkerState:
         return WorkerState(
             device=torch.cuda.get_device_name(device), memory=memory, total_bytes=total
         )
-    memory = f"{anonymous_gib():.1f} GiB in use"
-    name = "Apple GPU" if device == "mps" else f"CPU, {os.cpu_count()} cores"
-    return WorkerState(device=name, memory=memory, total_bytes=host_bytes())
+    memory, computer = f"{anonymous_gib():.1f} GiB in use", host()
+    name = "Apple GPU" if device == "mps" else f"CPU, {computer.cores} cores"
+    return WorkerState(device=name, memory=memory, total_bytes=computer.total_bytes)
 
 
 def limit(device: str, vram_gb: float | None) -> bool:
@@ -64,14 +135,6 @@ def limit(device: str, vram_gb: float | None) -> bool:
     share = 1.0 if vram_gb is None else min(1.0, vram_gb * GIB / total)
     torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
     return True
-
-
-def host_bytes() -> int:
-    """Return the bytes of the computer's memory; 0 where the system does not tell."""
-    names = os.sysconf_names if hasattr(os, "sysconf_names") else {}
-    if not {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= names.keys():
-        return 0
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def anonymous_gib() -> float:

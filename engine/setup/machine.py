@@ -134,18 +134,37 @@ def gfx_name(version: int) -> str:
     return f"gfx{major}{rest // 100:x}{rest % 100:x}"
 
 
-def _nvidia_smi() -> str | None:
-    program = shutil.which("nvidia-smi") or next(
+def smi_program() -> str | None:
+    """Return where nvidia-smi lies, None where there is no such program."""
+    return shutil.which("nvidia-smi") or next(
         (place for place in SMI_PLACES if Path(place).is_file()), None
     )
-    return None if program is None else _answer(program, *SMI_QUERY)
+
+
+def answer(*command: str, seconds: float = 20.0) -> str:
+    """Return what a program says, with its complaints; empty where it cannot be asked at all.
+
+    It is stopped after so many seconds.
+    """
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout + done.stderr
+
+
+def _nvidia_smi() -> str | None:
+    program = smi_program()
+    return None if program is None else answer(program, *SMI_QUERY)
 
 
 def _pci_devices(system: str) -> tuple[PciId, ...]:
     if system == "Windows":
         query = "Get-CimInstance Win32_VideoController | ForEach-Object PNPDeviceID"
         return parse_pnp_ids(
-            _answer("powershell", "-NoProfile", "-NonInteractive", "-Command", query)
+            answer("powershell", "-NoProfile", "-NonInteractive", "-Command", query)
         )
     return tuple(
         (int(_text(folder / "vendor"), 16), int(_text(folder / "device"), 16))
@@ -172,17 +191,6 @@ def _architecture(system: str) -> str:
     if sys.maxsize < 2**32:
         return "32-bit"
     name = platform.machine().lower()
-    if system == "Darwin" and _answer("sysctl", "-n", "sysctl.proc_translated").strip() == "1":
+    if system == "Darwin" and answer("sysctl", "-n", "sysctl.proc_translated").strip() == "1":
         return "rosetta"
     return dict(ARCHITECTURES).get(name, name)
-
-
-def _answer(*command: str) -> str:
-    """Return what a program says, with its complaints; empty where it cannot be asked at all."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=20, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout + done.stderr

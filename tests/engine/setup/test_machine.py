@@ -54,9 +54,9 @@ def test_a_program_that_hangs_or_is_missing_answers_nothing(monkeypatch):
     def hang(command, **options):
         raise subprocess.TimeoutExpired(command, 20)
 
-    assert machine._answer("no-such-program-anywhere") == ""
+    assert machine.answer("no-such-program-anywhere") == ""
     monkeypatch.setattr(subprocess, "run", hang)
-    assert machine._answer("nvidia-smi") == ""
+    assert machine.answer("nvidia-smi") == ""
 
 
 def test_windows_is_asked_for_its_devices_when_nvidia_is_silent(monkeypatch):
@@ -69,7 +69,7 @@ def test_windows_is_asked_for_its_devices_when_nvidia_is_silent(monkeypatch):
     monkeypatch.setattr(platform, "system", lambda: "Windows")
     monkeypatch.setattr(platform, "machine", lambda: "AMD64")
     monkeypatch.setattr(machine, "_nvidia_smi", lambda: None)
-    monkeypatch.setattr(machine, "_answer", answer)
+    monkeypatch.setattr(machine, "answer", answer)
     found = machine.probe()
     assert asked == ["powershell"]
     assert (found.system, found.architecture) == ("Windows", "x86_64")
@@ -101,7 +101,7 @@ def write(folder, files):
 def test_an_intel_python_on_apple_silicon_is_recognised(monkeypatch):
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(machine, "_answer", lambda *command: "1\n")
+    monkeypatch.setattr(machine, "answer", lambda *command: "1\n")
     assert machine.probe().architecture == "rosetta"
 
 
