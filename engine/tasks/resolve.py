@@ -10,6 +10,7 @@ from engine.errors import BadRequest
 from engine.hardware import MIN_BF16_CAPABILITY, Hardware
 from engine.request import MAX_SEED, Device, Precision, Request
 from engine.variants import Variant
+from engine.variants.step_saving import ALWAYS_COMPUTED, FIRST_STEPS, LAST_STEPS
 
 MIN_FP16_CAPABILITY = 7
 """From this generation on float16 is fast (Volta, Turing); before it float32 is faster."""
@@ -118,6 +119,8 @@ def _without_effect(request: Request, variant: Variant) -> Iterator[str]:
     reasons = {ignored.control: ignored.reason for ignored in variant.ignores}
     if "shift" in reasons and request.shift != variant.defaults.shift:
         yield f"shift is ignored. {reasons['shift']}"
+    if request.step_cache:
+        yield from _without_reuse(request, variant)
     if request.guidance_scale:
         return
     moved = {
@@ -129,6 +132,17 @@ def _without_effect(request: Request, variant: Variant) -> Iterator[str]:
         if is_moved:
             reason = reasons.get(control, "Guidance is 0.")
             yield f"{control} is ignored. {reason}"
+
+
+def _without_reuse(request: Request, variant: Variant) -> Iterator[str]:
+    reason = variant.ignored("step_cache")
+    if reason is not None:
+        yield f"step_cache is ignored. {reason}"
+    elif (request.steps or 0) <= ALWAYS_COMPUTED:
+        yield (
+            f"step_cache has no effect on {request.steps} steps: the first {FIRST_STEPS} and the "
+            f"last {LAST_STEPS} are always computed."
+        )
 
 
 def _unusual(request: Request, variant: Variant) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from engine.variants.demo import EXAMPLES, LICENCE, PIXELS, SIDES, SIZES, VOCABULARY_FILE, WEIGHTS
 from engine.variants.spec import Defaults, Limits, Variant
-from engine.variants.turbo import WITHOUT_GUIDANCE
+from engine.variants.turbo import FEW_STEPS, WITHOUT_GUIDANCE
 
 DEMO_TURBO: Final = Variant(
     name="demo-turbo",
@@ -17,7 +17,7 @@ DEMO_TURBO: Final = Variant(
     folder=WEIGHTS / "demo-turbo",
     defaults=Defaults(steps=8, guidance_scale=0.0, shift=3.0, width=128, height=128),
     limits=Limits(steps=(4, 12), guidance_scale=(0.0, 0.0), sides=SIDES, pixels=PIXELS),
-    ignores=WITHOUT_GUIDANCE,
+    ignores=(*WITHOUT_GUIDANCE, FEW_STEPS),
     sizes=SIZES,
     examples=EXAMPLES,
     vocabulary_file=VOCABULARY_FILE,

@@ -124,6 +124,10 @@ class Variant:
             return None
         return frozenset(self.vocabulary_file.read_text(encoding="utf-8").split())
 
+    def ignored(self, control: str) -> str | None:
+        """Return why the model ignores a control, by its name in `Request`; None if it heeds it."""
+        return next((found.reason for found in self.ignores if found.control == control), None)
+
     def unknown_words(self, prompt: str) -> tuple[str, ...]:
         """Return the words of a prompt that the model never saw, each once, in their order."""
         known = self.vocabulary

@@ -33,6 +33,11 @@ WITHOUT_GUIDANCE: Final = (
 )
 """Controls without effect while guidance is 0."""
 
+FEW_STEPS: Final = Ignored(
+    control="step_cache",
+    reason="A model of few steps changes so much in each that none can reuse an earlier one.",
+)
+
 TURBO: Final = Variant(
     name="turbo",
     title="Z-Image-Turbo",
@@ -41,7 +46,7 @@ TURBO: Final = Variant(
     folder=None,
     defaults=Defaults(steps=8, guidance_scale=0.0, shift=3.0, width=1024, height=1024),
     limits=Limits(steps=(4, 12), guidance_scale=(0.0, 0.0), sides=SIDES, pixels=PIXELS),
-    ignores=WITHOUT_GUIDANCE,
+    ignores=(*WITHOUT_GUIDANCE, FEW_STEPS),
     sizes=SIZES,
     examples=EXAMPLES,
     downloads=(

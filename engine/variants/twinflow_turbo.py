@@ -14,7 +14,7 @@ from engine.variants.files import (
     transformer,
 )
 from engine.variants.spec import Defaults, Ignored, Limits, Solver, Variant
-from engine.variants.turbo import WITHOUT_GUIDANCE
+from engine.variants.turbo import FEW_STEPS, WITHOUT_GUIDANCE
 
 TWINFLOW_TURBO: Final = Variant(
     name="twinflow-turbo",
@@ -26,6 +26,7 @@ TWINFLOW_TURBO: Final = Variant(
     limits=Limits(steps=(2, 8), guidance_scale=(0.0, 0.0), sides=SIDES, pixels=PIXELS),
     ignores=(
         *WITHOUT_GUIDANCE,
+        FEW_STEPS,
         Ignored(
             control="shift",
             reason="TwinFlow was trained on fixed times, which follow from the number of steps.",

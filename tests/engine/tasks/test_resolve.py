@@ -175,3 +175,18 @@ def test_large_pictures_are_painted_in_smaller_batches(count, side, split):
 )
 def test_large_pictures_are_decoded_in_strips(width, height, rows):
     assert resolve.strip_rows(width, height) == rows
+
+
+def test_step_saving_says_where_it_has_no_effect():
+    def said(name, **values):
+        asked = Request(prompt="a red circle", **{"step_cache": 0.1, **values})
+        found = by_name(name)
+        whole = asked.with_values(width=found.defaults.width, height=found.defaults.height)
+        return [note for note in resolve.notices(whole, found) if "step_cache" in note]
+
+    (turbo,) = said("demo-turbo", steps=8)
+    assert turbo.startswith("step_cache is ignored. A model of few steps")
+    (short,) = said("demo-base", steps=5, guidance_scale=4.0)
+    assert "no effect on 5 steps" in short
+    assert said("demo-base", steps=6, guidance_scale=4.0) == []
+    assert said("demo-turbo", steps=8, step_cache=0.0) == []

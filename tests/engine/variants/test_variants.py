@@ -148,3 +148,11 @@ def test_the_schedule_that_is_fetched_is_that_of_the_variant():
     for variant, download in DOWNLOADS:
         repo = next(f.repo for f in download.files if f.to.startswith("scheduler/"))
         assert repo == repos[variant.defaults.shift]
+
+
+@pytest.mark.parametrize("name", [v.name for v in VARIANTS])
+def test_step_saving_has_no_use_for_models_of_few_steps_and_they_say_so(name):
+    variant = by_name(name)
+    few = variant.limits.steps[1] <= 12
+    assert (variant.ignored("step_cache") is not None) is few
+    assert variant.ignored("prompt") is None
