@@ -29,6 +29,10 @@ _SHORT: Final = re.compile(
     r"|invalid buffer size: [\d.]+ ?[kmgt]i?b",
     re.IGNORECASE,
 )
+_HOST: Final = re.compile(
+    r"alloc_cpu|cpuallocator|bad_alloc|unable to mmap|host[ _](memory|alloc)|page-locked|pinned",
+    re.IGNORECASE,
+)
 _LOST: Final = re.compile(
     r"illegal (memory access|instruction|address)|illegal_?address|device-side assert"
     r"|misaligned address|invalid program counter|hardware stack error"
@@ -47,6 +51,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and _SHORT.search(str(error)) is not None
+
+
+def is_of_host(error: BaseException) -> bool:
+    """Say whether a shortage is one of the computer's memory; a card's is the usual one."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return False
+    return not isinstance(error, RuntimeError) or _HOST.search(str(error)) is not None
 
 
 def is_device_lost(error: BaseException) -> bool:

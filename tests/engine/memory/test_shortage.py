@@ -7,7 +7,7 @@ import errno
 import pytest
 import torch
 
-from engine.memory.shortage import is_device_lost, is_out_of_memory
+from engine.memory.shortage import is_device_lost, is_of_host, is_out_of_memory
 
 SHORT = [
     "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 7.92 GiB",
@@ -36,6 +36,14 @@ SHORT = [
     "unable to mmap 2147483648 bytes from file <x>: Cannot allocate memory (12)",
     "std::bad_alloc",
     "failed to allocate 1048576 bytes of page-locked memory",
+]
+HOST = [
+    "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory",
+    "unable to mmap 2147483648 bytes from file <x>: Cannot allocate memory (12)",
+    "std::bad_alloc",
+    "failed to allocate 1048576 bytes of page-locked memory",
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+    "level_zero backend failed with error: 38 (UR_RESULT_ERROR_OUT_OF_HOST_MEMORY)",
 ]
 LOST = [
     "CUDA error: an illegal memory access was encountered",
@@ -107,6 +115,23 @@ def test_a_shortage_is_recognised_by_its_words(text):
 def test_a_shortage_is_recognised_by_its_type(error):
     assert is_out_of_memory(error)
     assert not is_device_lost(error)
+
+
+@pytest.mark.parametrize("text", HOST)
+def test_a_shortage_of_the_computers_memory_is_told_from_a_cards(text):
+    assert is_out_of_memory(RuntimeError(text))
+    assert is_of_host(RuntimeError(text))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory")])
+def test_the_systems_own_shortages_are_of_the_computers_memory(error):
+    assert is_of_host(error)
+
+
+def test_a_card_runs_out_of_its_own_memory():
+    assert not is_of_host(torch.OutOfMemoryError("CUDA out of memory. Pinned memory: 3 GiB"))
+    cards = [text for text in SHORT if text.startswith(("CUDA", "HIP", "MPS", "cuMem", "Triton"))]
+    assert [text for text in cards if is_of_host(RuntimeError(text))] == []
 
 
 @pytest.mark.parametrize("text", LOST)
