@@ -29,8 +29,8 @@ def caption(model: Model, prompt: str, adapted: str, warn: Callable[[str], None]
         warn(f"The prompt has {len(tokens)} tokens; only the first {MAX_TOKENS} are read.")
     if known is not None:
         return known
-    ids = torch.tensor([tokens[:MAX_TOKENS]], device=model.place.device)
-    features = model.text_encoder(ids).to(model.place.dtype)
+    ids = torch.tensor([tokens[:MAX_TOKENS]])
+    features = model.features(ids)
     refined: Tensor = model.transformer.refine_caption(features)[0]
     if not refined.isfinite().all():
         raise NumericalError(

@@ -1,0 +1,131 @@
+"""A loaded model: its networks, where their weights lie, and the captions it has read."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from engine.checkpoints.checkpoint import Checkpoint
+from engine.checkpoints.load import load_text_encoder
+from engine.images.preview import Preview
+from engine.lora.apply import Adapter, apply
+from engine.memory.pieces import Tour
+from engine.memory.place import Place
+from engine.memory.plan import Plan
+from engine.model.text_encoder import TextEncoder
+from engine.model.transformer import Transformer
+from engine.model.vae import Vae
+from engine.model.vae_layers import WHOLE, Strips
+
+KEPT_CAPTIONS = 32
+
+
+def _nothing() -> None:
+    """Default `check` hook."""
+
+
+class Visits(Protocol):
+    """The visits of one tour, while they last."""
+
+    def skip(self) -> None:
+        """Say that the rest of this round is not visited; the next visit begins the next round."""
+        ...
+
+
+class _Unneeded:
+    """Visits of a tour that copies nothing."""
+
+    def skip(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Model:
+    """A loaded model. plan: where its pieces lie; None = all on the device.
+
+    captions: refined caption tokens [P, D] by prompt and by the adapters that they were made with,
+    least recent first. notices: what the user should know about how it was loaded.
+    """
+
+    checkpoint: Checkpoint
+    place: Place
+    plan: Plan | None
+    transformer: Transformer
+    vae: Vae
+    tokenizer: Tokenizer
+    preview: Preview
+    notices: tuple[str, ...] = ()
+    captions: OrderedDict[tuple[str, str], Tensor] = field(default_factory=OrderedDict)
+    text_encoder: TextEncoder | None = None
+
+    def adapt(self, adapters: Sequence[Adapter], check: Callable[[], None] = _nothing) -> str:
+        """Make the transformer act with exactly these adapters; else as `engine.lora.apply`."""
+        return apply(self.transformer, adapters, check)
+
+    @contextmanager
+    def visiting(self, tour: Tour, rounds: int) -> Iterator[Visits]:
+        """Announce `rounds` rounds of a tour, so that its pieces are copied ahead of their visits.
+
+        Each is copied once a visit, and none beyond the last round. Does nothing where nothing of
+        the tour is streamed.
+        """
+        yield _Unneeded()
+
+    def features(self, ids: Tensor, check: Callable[[], None] = _nothing) -> Tensor:
+        """Return the features [1, L, cap_feat_dim] of token ids [1, L] int64 on any device.
+
+        They lie on the device, in the type of the transformer. Loads the text encoder where it is
+        not there, and lets it go again where the plan says so; `check` may raise between tensors.
+        """
+        encoder = self._read_encoder(check)
+        with self.visiting(Tour.READ, 1):
+            features: Tensor = encoder(ids.to(self.place.device)).to(self.place.dtype)
+        if self.plan is None or self.plan.keep_encoder:
+            self.text_encoder = encoder
+        return features
+
+    def refine(self, features: Tensor) -> Tensor:
+        """Return the caption tokens [1, P, D] of features [1, L, cap_feat_dim]."""
+        with self.visiting(Tour.REFINE, 1):
+            return self.transformer.refine_caption(features)
+
+    def vae_decode(self, latents: Tensor, strips: Strips = WHOLE) -> Tensor:
+        """Return pictures [B, 3, 8h, 8w], about -1..1, of latents [B, 16, h, w]."""
+        with self.visiting(Tour.DECODE, 1):
+            return self.vae.decode(latents, strips)
+
+    def recall(self, prompt: str, adapted: str) -> Tensor | None:
+        """Return the caption tokens [P, D] of a prompt read before, if they are still there."""
+        caption = self.captions.get((prompt, adapted))
+        if caption is not None:
+            self.captions.move_to_end((prompt, adapted))
+        return caption
+
+    def remember(self, prompt: str, adapted: str, caption: Tensor) -> None:
+        """Keep the caption tokens [P, D] of a prompt; the least recent one makes room."""
+        self.captions[prompt, adapted] = caption
+        if len(self.captions) > KEPT_CAPTIONS:
+            self.captions.popitem(last=False)
+
+    def close(self) -> None:
+        """Let go of everything; the model cannot be used any more."""
+        self.text_encoder = None
+        self.captions.clear()
+
+    def _read_encoder(self, check: Callable[[], None]) -> TextEncoder:
+        """Return the text encoder, loaded if it is not there."""
+        if self.text_encoder is not None:
+            return self.text_encoder
+        place = self.place
+        # Weights made in inference mode could never be copied over.
+        with torch.inference_mode(False), torch.no_grad():
+            return load_text_encoder(
+                self.checkpoint, place.dtype, torch.device(place.device), check, form=place.form
+            )
