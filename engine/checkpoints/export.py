@@ -22,7 +22,8 @@ from engine.checkpoints.keys import (
 )
 from engine.checkpoints.layout import PIPELINE_FILE, SCHEDULER_FILE, TRANSFORMER_CLASS
 from engine.model.config import TransformerConfig, VaeConfig
-from engine.model.text_encoder import UNUSED_LAYERS, TextEncoder
+from engine.model.shapes import UNUSED_LAYERS
+from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
 from engine.storage import atomic_write, make_folder, read_bounded

@@ -7,13 +7,23 @@ every time. No weight is read here, and nothing imports torch: all of it follows
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from engine.checkpoints.checkpoint import Checkpoint
+from engine.memory.ledger import Layout, Ledger, Networks, Numbers, stored_int8
+
 ALIGNMENT: Final = 256
 """Bytes; where every tensor of a slab begins, as kernels like it best."""
+
+PARTS: Final = ("attention", "feed_forward.w13", "feed_forward.w2")
+"""Pieces of a block that is too large for the slots of the others; its norms never leave."""
+
+TABLE: Final = "text_encoder.model.embed_tokens"
+IDLE: Final = "vae.encoder"
 
 
 class Tour(StrEnum):
@@ -31,12 +41,23 @@ class Tour(StrEnum):
     DECODE = "decode"
 
 
+_MEMBERS: Final = (
+    (Tour.READ, re.compile(r"text_encoder\.model\.layers\.\d+")),
+    (Tour.REFINE, re.compile(r"transformer\.context_refiner\.\d+")),
+    (Tour.MODULATE, re.compile(r"transformer\.(?:noise_refiner|layers)\.\d+\.modulation")),
+    (Tour.DENOISE, re.compile(r"transformer\.(?:noise_refiner|layers)\.\d+")),
+    (Tour.DECODE, re.compile(r"vae\.decoder\.(?:stages\.\d+|\w+)")),
+)
+"""Which module a weight travels with, by the first pattern that its path begins with."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """One piece: its module's path, its tour, the bytes of its slab, and what it computes.
 
     kind: `Precision` of most of its products. operations: multiplications and additions per token;
-    in DECODE per pixel of the picture. mixing: those per token and token that it attends to.
+    in MODULATE per time, in DECODE per pixel of the picture. mixing: those per token and token
+    that it attends to.
     """
 
     name: str
@@ -70,7 +91,7 @@ class Sizes:
         return tuple(piece for piece in self.pieces if piece.tour is tour)
 
 
-def slab_bytes(tensors: Iterable[tuple[tuple[int, ...], int]]) -> int:
+def slab_bytes(tensors: Iterable[Layout]) -> int:
     """Return the bytes of a slab of tensors, each given as its shape and the bytes of a number."""
     return sum(aligned(math.prod(shape) * size) for shape, size in tensors)
 
@@ -78,3 +99,92 @@ def slab_bytes(tensors: Iterable[tuple[tuple[int, ...], int]]) -> int:
 def aligned(count: int) -> int:
     """Round bytes up to where the next tensor may begin."""
     return -(-count // ALIGNMENT) * ALIGNMENT
+
+
+def sizes_of(checkpoint: Checkpoint, numbers: Numbers) -> Sizes:
+    """Return the sizes that an opened model has in memory, whatever number types its files hold."""
+    networks = Networks(
+        transformer=checkpoint.transformer,
+        text_encoder=checkpoint.text_encoder,
+        vae=checkpoint.vae,
+    )
+    return model_sizes(networks, numbers, frozenset(stored_int8(checkpoint)))
+
+
+def model_sizes(networks: Networks, numbers: Numbers, stored: Collection[str] = ()) -> Sizes:
+    """Return the sizes of three networks; stored: what `stored_int8` finds in their files."""
+    ledger = Ledger(networks, numbers, stored)
+    dim, middle = networks.transformer.dim, networks.transformer.n_layers // 2
+    modules = _modules(ledger)
+    largest = _slab(ledger, modules[f"transformer.layers.{middle}"])
+    members = {
+        name: paths
+        for module, whole in modules.items()
+        for name, paths in _cut(ledger, module, whole, largest)
+    }
+    queries = networks.text_encoder["head_dim"] * networks.text_encoder["num_attention_heads"]
+    widths = {Tour.READ: queries, Tour.REFINE: dim, Tour.DENOISE: dim}
+    pieces = [_piece(ledger, name, paths, widths) for name, paths in members.items()]
+    travelling = {path for paths in members.values() for path in paths}
+    rest = [path for path in ledger.weights if path not in travelling]
+    table = [path for path in rest if path.startswith(TABLE)]
+    idle = [path for path in rest if path.startswith(IDLE)]
+    modulated = sum(piece.tour is Tour.MODULATE for piece in pieces)
+    order = list(Tour)
+    return Sizes(
+        precision=numbers.precision,
+        pieces=tuple(sorted(pieces, key=lambda piece: order.index(piece.tour))),
+        fixed_bytes=_slab(ledger, set(rest) - set(table) - set(idle)),
+        embedding_bytes=_slab(ledger, table),
+        idle_bytes=_slab(ledger, idle),
+        step_bytes=(4 * modulated + 1) * dim * numbers.item_bytes,
+        token_bytes=dim * numbers.item_bytes,
+    )
+
+
+def _modules(ledger: Ledger) -> dict[str, list[str]]:
+    """Return the paths of the weights of every module that travels, in the order of the networks.
+
+    The noise refiner comes before the main layers, as in a visit.
+    """
+    found: dict[str, list[str]] = {}
+    for path in ledger.weights:
+        matches = (pattern.match(path) for _, pattern in _MEMBERS)
+        match = next(filter(None, matches), None)
+        if match is not None:
+            found.setdefault(match[0], []).append(path)
+    return found
+
+
+def _tour(name: str) -> Tour:
+    return next(tour for tour, pattern in _MEMBERS if pattern.match(name))
+
+
+def _cut(
+    ledger: Ledger, module: str, paths: list[str], largest: int
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield a module, or the parts of a block that is larger than `largest`, with their weights."""
+    if _tour(module) not in {Tour.REFINE, Tour.DENOISE} or _slab(ledger, paths) <= largest:
+        yield module, paths
+        return
+    for part in PARTS:
+        yield f"{module}.{part}", [p for p in paths if p.startswith(f"{module}.{part}.")]
+
+
+def _piece(ledger: Ledger, name: str, paths: Sequence[str], widths: Mapping[Tour, int]) -> Piece:
+    """Describe a piece; widths: of the queries of the blocks of a tour."""
+    tour = _tour(name)
+    heaviest = max(paths, key=ledger.operations)
+    attends = not name.endswith(PARTS[1:])
+    return Piece(
+        name=name,
+        tour=tour,
+        bytes=_slab(ledger, paths),
+        kind=ledger.kind(heaviest),
+        operations=sum(map(ledger.operations, paths)),
+        mixing=4.0 * widths.get(tour, 0) * attends,
+    )
+
+
+def _slab(ledger: Ledger, paths: Iterable[str]) -> int:
+    return slab_bytes(tensor for path in paths for tensor in ledger.tensors(path))

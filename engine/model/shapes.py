@@ -16,7 +16,8 @@ Shapes = dict[str, tuple[int, ...]]
 _TIME_FREQUENCIES: Final = 256
 _TIME_HIDDEN: Final = 1024
 _PICTURE_CHANNELS: Final = 3
-_UNUSED_LAYERS: Final = 1
+UNUSED_LAYERS: Final = 1
+"""Features are the states before the last layer of Qwen3: that layer is never built or loaded."""
 
 
 def transformer_shapes(config: TransformerConfig) -> Shapes:
@@ -63,7 +64,7 @@ def text_encoder_shapes(config: Mapping[str, Any]) -> Shapes:
     hidden, inner, head = config["hidden_size"], config["intermediate_size"], config["head_dim"]
     queries, keys = head * config["num_attention_heads"], head * config["num_key_value_heads"]
     found: Shapes = {"model.embed_tokens.weight": (config["vocab_size"], hidden)}
-    for number in range(config["num_hidden_layers"] - _UNUSED_LAYERS):
+    for number in range(config["num_hidden_layers"] - UNUSED_LAYERS):
         layer: Shapes = {
             "self_attn.q_proj": (queries, hidden),
             "self_attn.k_proj": (keys, hidden),

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3Model
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
-UNUSED_LAYERS = 1
-"""Features are the states before the last layer, so that layer is never built or loaded."""
+from engine.model.shapes import UNUSED_LAYERS
 
 
 class TextEncoder(nn.Module):

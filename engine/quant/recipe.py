@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Final
 
-from engine.model.text_encoder import UNUSED_LAYERS
+from engine.model.shapes import UNUSED_LAYERS
 
 
 class Form(Enum):
