@@ -52,6 +52,34 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One way that was tried of doing something.
+
+    subject: what was to be chosen, such as `attention`. seconds: median of one trial. taken:
+    whether it is the fastest.
+    """
+
+    subject: str
+    name: str
+    seconds: float
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """What was tried on a device, subject by subject; seconds: how long that took in all."""
+
+    device: str
+    choices: tuple[Choice, ...] = ()
+    seconds: float = 0.0
+
+    def winner(self, subject: str) -> str | None:
+        """Return the name of the fastest way, None where there was nothing to choose."""
+        taken = (c.name for c in self.choices if c.taken and c.subject == subject)
+        return next(taken, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
     """All that torch finds; `mps` is Apple's GPU, which is no card of its own."""
 
