@@ -16,7 +16,7 @@ from typing import Final
 from engine.checkpoints import layout
 from engine.checkpoints.checkpoint import Part, Parts
 from engine.checkpoints.files import label
-from engine.checkpoints.look import Found, candidates, look
+from engine.checkpoints.look import Found, Read, candidates, look
 from engine.checkpoints.recognise import Role
 from engine.errors import NotFound, UserError
 from engine.model.config import LATENT_CHANNELS
@@ -48,14 +48,14 @@ class _Kit:
     damage: tuple[str, ...] = ()
 
 
-def complete(path: Path, found: Found, homes: Iterable[Path]) -> tuple[Parts, Path]:
-    """Return all networks and the tokenizer of the model at `path`.
+def complete(path: Path, found: Found, homes: Iterable[Path], read: Read) -> tuple[Parts, Path]:
+    """Return all networks and the tokenizer of the model at `path`; `read` gives a file's header.
 
     Raises `NotFound` naming each missing part.
     """
     parts, tokenizers, damage = dict(found.parts), list[Path](), list[str]()
     tokenizer = found.tokenizer if Role.TEXT_ENCODER in parts else None
-    for kit in _kits(path, found, homes):
+    for kit in _kits(path, found, homes, read):
         parts = {**kit.parts, **parts}
         tokenizers += kit.tokenizers
         damage += kit.damage
@@ -78,45 +78,45 @@ def complete(path: Path, found: Found, homes: Iterable[Path]) -> tuple[Parts, Pa
     ), tokenizer
 
 
-def _kits(path: Path, found: Found, homes: Iterable[Path]) -> Iterator[_Kit]:
+def _kits(path: Path, found: Found, homes: Iterable[Path], read: Read) -> Iterator[_Kit]:
     """Yield what could complete a model, the nearest first."""
     transformer = found.parts[Role.TRANSFORMER]
     width = _rows_and_columns(transformer, "cap_embedder.1.weight")[1]
     yield _Kit({}, tuple(layout.tokenizers_near(layout.folder_of(path))))
     for folder in layout.folders_beside(path):
-        parts, damage = _best_in(folder, width)
+        parts, damage = _best_in(folder, width, read)
         yield _Kit(parts, tuple(layout.tokenizers_near(folder)), damage)
     for installed in homes:
-        kit = _installed(installed, width)
+        kit = _installed(installed, width, read)
         encoder = kit.parts.get(Role.TEXT_ENCODER)
         if encoder is not None and _encoder_width(encoder) == width:
             yield kit
 
 
-def _installed(home: Path, width: int) -> _Kit:
+def _installed(home: Path, width: int, read: Read) -> _Kit:
     """Return the parts of an installed model; none if it cannot be opened."""
     if layout.is_folder(home) and not layout.is_diffusers(home):
         folders = layout.loose_folders(home)
         parts: dict[Role, Part] = {}
         for folder in folders:
-            parts = {**_best_in(folder, width)[0], **parts}
+            parts = {**_best_in(folder, width, read)[0], **parts}
         near = [place for folder in folders for place in layout.tokenizers_near(folder)]
         return _Kit(parts, tuple(near))
     try:
-        found = look(home)
+        found = look(home, read)
     except UserError:
         return _Kit({}, ())
     parts = {role: part for role, part in found.parts.items() if role in _SIDE}
     return _Kit(parts, tuple(layout.tokenizers_near(layout.folder_of(home))))
 
 
-def _best_in(folder: Path, width: int) -> tuple[dict[Role, Part], tuple[str, ...]]:
+def _best_in(folder: Path, width: int, read: Read) -> tuple[dict[Role, Part], tuple[str, ...]]:
     """Return the encoder and the autoencoder that a folder offers, of several the likeliest.
 
     The second value says what is wrong with files that cannot be read.
     """
     best: dict[Role, Part] = {}
-    offers = list(candidates(folder))
+    offers = list(candidates(folder, read))
     for offer in offers:
         for role, part in offer.items() if isinstance(offer, Mapping) else ():
             if role not in _SIDE or not _part_fits(role, part, width):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Final
@@ -80,6 +80,7 @@ class Header:
     """A checked header.
 
     size: bytes of the whole file. digest: SHA-256 of the header. stamp: changes with the file.
+    known: bytes of the file beyond the header that were read already, by start and end.
     """
 
     path: Path
@@ -88,6 +89,12 @@ class Header:
     size: int
     digest: str
     stamp: tuple[int, int, int]
+    known: dict[tuple[int, int], bytes] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def first_byte(self) -> int:
+        """Where the tensors' bytes begin; the end of a file without any."""
+        return min((tensor.start for tensor in self.tensors.values()), default=self.size)
 
 
 def read_header(path: Path) -> Header:
@@ -96,9 +103,27 @@ def read_header(path: Path) -> Header:
         return header_of(file, path)
 
 
-def header_of(file: BinaryIO, path: Path) -> Header:
-    """Read and check the header of an open file, as `read_header`."""
-    stamp = stamp_of(file)
+def excerpts(header: Header, places: Sequence[tuple[int, int]]) -> list[bytes]:
+    """Return a file's bytes from start to end of each place; each is read once a header.
+
+    Raise `FileRejected` if the file changed since its header was read.
+    """
+    if not header.known.keys() >= set(places):
+        with opened(header.path) as file:
+            if stamp_of(file) != header.stamp:
+                raise FileRejected(f"{label(header.path)} was changed meanwhile.", "Try again.")
+            for start, end in places:
+                file.seek(start)
+                header.known[start, end] = file.read(end - start)
+    return [header.known[place] for place in places]
+
+
+def header_of(file: BinaryIO, path: Path, stamp: tuple[int, int, int] | None = None) -> Header:
+    """Read and check the header of an open file, as `read_header`.
+
+    stamp: that of the file, where only its beginning is open.
+    """
+    stamp = stamp_of(file) if stamp is None else stamp
     size = stamp[0]
     length = file.read(_LENGTH_BYTES)
     is_gguf = length.startswith(gguf.MAGIC)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from engine.checkpoints import layout
 from engine.checkpoints.checkpoint import Part
 from engine.checkpoints.configs import Declared
 from engine.checkpoints.files import label, read_object
-from engine.checkpoints.header import read_header
+from engine.checkpoints.header import Header, read_header
 from engine.checkpoints.parts import parts_of
 from engine.checkpoints.recognise import Role, recognise
 from engine.errors import FileRejected, NotFound, UserError
@@ -27,6 +27,9 @@ class Found:
     scheduler: Path | None = None
 
 
+Read = Callable[[Path], Header]
+"""Gives the header of a file, and raises as `read_header` does."""
+
 _GGUF: Final[Mapping[str, str]] = MappingProxyType(
     {
         "qwen3.block_count": "num_hidden_layers",
@@ -37,7 +40,7 @@ _GGUF: Final[Mapping[str, str]] = MappingProxyType(
 """Fields of a Qwen3's metadata in GGUF files, and what a configuration calls them."""
 
 
-def look(path: Path) -> Found:
+def look(path: Path, read: Read = read_header) -> Found:
     """Look at a model file, a diffusers folder, or a folder of loose parts, from headers alone.
 
     Raises `NotFound` if nothing is there, and `FileRejected` saying what it is otherwise.
@@ -49,18 +52,19 @@ def look(path: Path) -> Found:
     if not is_there:
         raise NotFound(f"{label(path)} does not exist.", "Give a model's file or folder.")
     if not is_folder:
-        return _in_file(path)
-    return _in_diffusers(path) if layout.is_diffusers(path) else _in_loose_parts(path)
+        return _in_file(path, read)
+    in_folder = _in_diffusers if layout.is_diffusers(path) else _in_loose_parts
+    return in_folder(path, read)
 
 
-def candidates(folder: Path) -> Iterator[Mapping[Role, Part] | UserError]:
+def candidates(folder: Path, read: Read = read_header) -> Iterator[Mapping[Role, Part] | UserError]:
     """Yield the networks in each of a folder's files, or why a file cannot be read.
 
     Files that are none of ours are passed by.
     """
     for paths in layout.loose_files(folder):
         try:
-            headers = [read_header(path) for path in paths]
+            headers = [read(path) for path in paths]
         except UserError as error:
             yield error
             continue
@@ -86,7 +90,7 @@ def declared(role: Role, part: Part) -> Declared:
     return Declared({name: _number(text) for name, text in stated.items()}, label(file))
 
 
-def _in_file(path: Path) -> Found:
+def _in_file(path: Path, read: Read) -> Found:
     files = layout.shards(path)
     absent = [file.name for file in files if not layout.is_file(file)]
     if absent and len(files) > 1:
@@ -96,18 +100,18 @@ def _in_file(path: Path) -> Found:
             "Download them again.",
         )
     return Found(
-        parts=parts_of([read_header(file) for file in files]),
+        parts=parts_of([read(file) for file in files]),
         scheduler=layout.schedule_near(path.parent),
     )
 
 
-def _in_diffusers(path: Path) -> Found:
+def _in_diffusers(path: Path, read: Read) -> Found:
     layout.check_family(path)
     parts = {}
     for role, name in layout.SUBFOLDERS.items():
         folder = path / name
         if layout.is_folder(folder):
-            parts[role] = _in_subfolder(folder, role)
+            parts[role] = _in_subfolder(folder, role, read)
     tokenizer = path / layout.TOKENIZER_FILE
     return Found(
         parts=parts,
@@ -116,8 +120,8 @@ def _in_diffusers(path: Path) -> Found:
     )
 
 
-def _in_subfolder(folder: Path, role: Role) -> Part:
-    headers = [read_header(path) for path in layout.weight_files(folder)]
+def _in_subfolder(folder: Path, role: Role, read: Read) -> Part:
+    headers = [read(path) for path in layout.weight_files(folder)]
     names = [name for header in headers for name in header.tensors]
     kind = recognise(names)
     if kind.role is not role:
@@ -134,14 +138,14 @@ def _in_subfolder(folder: Path, role: Role) -> Part:
     return part
 
 
-def _in_loose_parts(path: Path) -> Found:
+def _in_loose_parts(path: Path, read: Read) -> Found:
     """Take the one transformer of a folder; the other parts are chosen among its files later."""
     found: list[Mapping[Role, Part]] = []
     strangers: list[UserError] = []
     for folder in layout.loose_folders(path):
         for files in layout.loose_files(folder):
             try:
-                found.append(parts_of([read_header(file) for file in files]))
+                found.append(parts_of([read(file) for file in files]))
             except UserError as error:
                 strangers.append(error)
     whole = [parts for parts in found if Role.TRANSFORMER in parts]

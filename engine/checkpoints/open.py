@@ -21,6 +21,7 @@ from engine.checkpoints.configs import (
 )
 from engine.checkpoints.files import label, opened, read_object
 from engine.checkpoints.header import stamp_of
+from engine.checkpoints.header_cache import HeaderCache
 from engine.checkpoints.identity import identify
 from engine.checkpoints.look import Found, declared, look
 from engine.checkpoints.recognise import Role
@@ -33,7 +34,7 @@ class Hints:
     """What helps to open a model that does not say everything itself.
 
     variant: its name, where the user said it. homes: models to take missing parts from, as files
-    or folders. data: folder in which answers to "which variant is this?" are remembered.
+    or folders. data: folder in which answers to "which variant is this?", and headers, are kept.
     """
 
     variant: str | None = None
@@ -55,7 +56,14 @@ class _Numbers:
 
 def open_model(path: Path, *, hints: Hints = NO_HINTS) -> Checkpoint:
     """Open a model; raise `NotFound` naming what is missing, or `FileRejected` with the reason."""
-    return open_found(path, look(path), hints)
+    headers = HeaderCache(hints.data)
+    checkpoint = open_found(path, look(path, headers.read), hints)
+    # A known prompt needs the text encoder's numbers and none of its weights.
+    others = {header.path for header in checkpoint.parts.transformer.headers}
+    for header in checkpoint.parts.text_encoder.headers:
+        if header.path not in others:
+            headers.keep(header)
+    return checkpoint
 
 
 def open_found(path: Path, found: Found, hints: Hints) -> Checkpoint:
@@ -68,7 +76,7 @@ def open_found(path: Path, found: Found, hints: Hints) -> Checkpoint:
         )
     # Before anything is looked for elsewhere, the transformer must be one that we can build.
     main = _transformer(found.parts[Role.TRANSFORMER])
-    parts, tokenizer = complete(path, found, hints.homes)
+    parts, tokenizer = complete(path, found, hints.homes, HeaderCache(hints.data).read)
     numbers = _Numbers(
         transformer=main,
         vae=vae_config(parts.vae.bare_shapes, declared(Role.VAE, parts.vae)),

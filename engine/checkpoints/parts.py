@@ -10,10 +10,10 @@ from types import MappingProxyType
 from typing import Final
 
 from engine.checkpoints.checkpoint import Part
-from engine.checkpoints.files import label, opened
+from engine.checkpoints.files import label
 from engine.checkpoints.formats import find_weights
 from engine.checkpoints.formats.door import Stored
-from engine.checkpoints.header import Header
+from engine.checkpoints.header import Header, excerpts
 from engine.checkpoints.keys import (
     TRANSFORMER_DIALECTS,
     VAE_DIALECTS,
@@ -132,11 +132,7 @@ def _digest(headers: Sequence[Header]) -> str:
 
 def _sample(header: Header) -> bytes:
     """Read a few pieces spread over a file: enough to tell apart weights of the same shapes."""
-    first = min((tensor.start for tensor in header.tensors.values()), default=header.size)
-    step = max(1, (header.size - first) // _SAMPLES)
-    pieces = []
-    with opened(header.path) as file:
-        for start in range(first, header.size, step):
-            file.seek(start)
-            pieces.append(file.read(min(_SAMPLE_BYTES, step)))
-    return b"".join(pieces)
+    step = max(1, (header.size - header.first_byte) // _SAMPLES)
+    length = min(_SAMPLE_BYTES, step)
+    starts = range(header.first_byte, header.size, step)
+    return b"".join(excerpts(header, [(start, start + length) for start in starts]))

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from engine import strict_json
-from engine.checkpoints.files import label, opened
+from engine.checkpoints.files import label
 from engine.checkpoints.formats.blocks import MXFP8, NVFP4, mxfp8, nvfp4
 from engine.checkpoints.formats.door import Claim, Stored
 from engine.checkpoints.formats.rows import FLOAT8, INT8, by_rows, rejected
 from engine.checkpoints.formats.squares import squares
-from engine.checkpoints.header import MAX_HEADER_BYTES, Header, stamp_of
+from engine.checkpoints.header import MAX_HEADER_BYTES, Header, excerpts
 from engine.errors import FileRejected
 
 SCALE: Final = ".weight_scale"
@@ -148,18 +148,14 @@ def _checked(options: object, what: str) -> dict[str, Any]:
 
 def _texts(header: Header) -> Iterator[tuple[str, bytes]]:
     """Read the tensors that hold text, of which a file may have one for each layer."""
-    names = [name for name in header.tensors if name.endswith(OPTIONS)]
-    if not names:
-        return
-    with opened(header.path) as file:
-        if stamp_of(file) != header.stamp:
-            raise FileRejected(f"{label(header.path)} was changed meanwhile.", "Try again.")
-        for name in names:
-            entry = header.tensors[name]
-            if entry.end - entry.start > _MAX_OPTIONS_BYTES:
-                raise FileRejected(f"{label(header.path)}: {name!r} holds no short text.")
-            file.seek(entry.start)
-            yield name, file.read(entry.end - entry.start)
+    places = {}
+    for name, entry in header.tensors.items():
+        if not name.endswith(OPTIONS):
+            continue
+        if entry.end - entry.start > _MAX_OPTIONS_BYTES:
+            raise FileRejected(f"{label(header.path)}: {name!r} holds no short text.")
+        places[name] = entry.start, entry.end
+    yield from zip(places, excerpts(header, [*places.values()]), strict=True)
 
 
 def _stored(layer: Layer) -> Stored:

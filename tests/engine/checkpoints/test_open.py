@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.checkpoints import look
+from engine.checkpoints import header_cache
 from engine.checkpoints.load import (
     load_text_encoder,
     load_tokenizer,
@@ -121,8 +121,8 @@ def test_what_lies_beside_the_file_goes_before_what_is_installed(source, lonely,
 @pytest.fixture
 def reads(monkeypatch) -> list[Path]:
     """The files whose headers were read, each time that they were."""
-    paths, read = [], look.read_header
-    monkeypatch.setattr(look, "read_header", lambda path: paths.append(path) or read(path))
+    paths, read = [], header_cache.read_header
+    monkeypatch.setattr(header_cache, "read_header", lambda path: paths.append(path) or read(path))
     return paths
 
 
