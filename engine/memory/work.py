@@ -7,10 +7,13 @@ from enum import StrEnum
 from typing import Protocol
 
 from engine.hardware import Host, Rates
+from engine.model.config import SIZE_MULTIPLE
 from engine.settings import Profile
 
 MIB = 2**20
 GIB = 2**30
+TOKEN_MULTIPLE = 32
+"""Pictures and captions are filled up to a multiple of this, as `SEQUENCE_MULTIPLE` says."""
 
 
 class Source(StrEnum):
@@ -42,17 +45,33 @@ class Work:
     prompt_tokens: int = 128
     saves_steps: bool = False
 
+    @property
+    def caption_tokens(self) -> int:
+        """Return the tokens of the caption in a sequence."""
+        return _padded(self.prompt_tokens)
+
+    @property
+    def tokens(self) -> int:
+        """Return the tokens of one sequence: picture and caption."""
+        return _padded(self.width * self.height // SIZE_MULTIPLE**2) + self.caption_tokens
+
+    @property
+    def branches(self) -> int:
+        """Return the sequences that are computed for each picture."""
+        return 2 if self.guided else 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """What may be taken.
 
-    device: as torch names it. device_bytes: what the allocator may take there; what the driver
-    takes for itself is off already. On the CPU and on Apple's GPUs that is the computer's memory.
+    device: as torch names it. device_bytes: what the allocator may take there. On the CPU and on
+    Apple's GPUs that is the computer's memory. driver_bytes: what the driver takes besides.
     """
 
     device: str
     device_bytes: int
+    driver_bytes: int = 0
     host: Host = field(default_factory=Host)
     rates: Rates = field(default_factory=Rates)
 
@@ -137,6 +156,10 @@ class Plan:
     seconds: float | None = None
     resident: tuple[tuple[str, int, int], ...] = ()
 
+    def holds(self, tour: str) -> bool:
+        """Say whether all pieces of a tour stay on the device."""
+        return all(kept == every for name, kept, every in self.resident if name == tour)
+
     def describe(self) -> str:
         """Return the plan in one line, for recipes and for `--json`."""
         parts = [f"{self.device} {self.precision}"]
@@ -154,3 +177,12 @@ class Plan:
             parts.append(f"decoded by {self.decode.rows} rows{where}")
         parts.append(f"peak {self.peak_bytes / GIB:.2f} of {self.budget_bytes / GIB:.2f} GiB")
         return "; ".join(parts)
+
+
+def batches(count: int, batch: int) -> list[int]:
+    """Return how many of `count` pictures are denoised together, `batch` at most, time by time."""
+    return [min(batch, count - done) for done in range(0, count, batch)]
+
+
+def _padded(count: int) -> int:
+    return -(-count // TOKEN_MULTIPLE) * TOKEN_MULTIPLE

@@ -1,0 +1,143 @@
+"""Every way to do a job within a budget: how much is resident, batched, and decoded at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from engine.memory.pieces import Sizes, Tour
+from engine.memory.profiles import TRAITS
+from engine.memory.residency import PRIORITY, Level, levels
+from engine.memory.work import MIB, Budget, Decode, Footprint, Wish, Work
+
+BATCH_PIXELS: Final = 2048 * 2048
+"""Pixels that are denoised together at most; more pictures go one batch after another."""
+
+STRIP_PIXELS: Final = 512 * 512
+"""Pixels that the CPU decodes at once at most, for a user who cancels would wait for more."""
+
+WORKSPACE: Final = 64 * MIB
+"""What libraries of a graphics card take from the allocator for themselves."""
+
+FRAGMENTS: Final = 9 / 8
+"""What an allocator takes for tensors of changing sizes, in proportion to what they need."""
+
+SLOTS: Final = (3, 2)
+"""With a third slot a copy can begin while one piece computes and the next one waits."""
+
+_DECODES: Final = (
+    Decode(), Decode(rows=256), Decode(rows=64), Decode(rows=64, on_host=True),
+    Decode(rows=16, on_host=True),
+)  # fmt: skip
+_HOST_DECODES: Final = (Decode(), Decode(rows=64), Decode(rows=16))
+_FEWEST_ROWS: Final = 16
+_ANGLE_BYTES: Final = 1024
+"""Angles of one token: 64 pairs of float32, once among the picture's and once among all."""
+
+_SAVED: Final = 3
+"""Tensors of all tokens that saving steps keeps or compares."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One way to do the work, and the most that the device holds by it."""
+
+    level: Level
+    slots: int
+    batch: int
+    decode: Decode
+    peak_bytes: int
+
+
+class Case:
+    """A job, a model and a budget, and everything about them that no choice changes."""
+
+    def __init__(
+        self, work: Work, sizes: Sizes, footprint: Footprint, budget: Budget, wish: Wish
+    ) -> None:
+        self.work, self.sizes, self.budget = work, sizes, budget
+        self.traits = TRAITS[wish.profile]
+        self._footprint, self._wish = footprint, wish
+        self._levels = levels(sizes, self._tours())
+
+    def choices(self) -> Iterator[Choice]:
+        """Yield every way that fits, each with as many resident pieces as do."""
+        for batch in self._batches():
+            working = self._working(batch)
+            for decode in self._decodes():
+                decoding = self._decoding(decode)
+                for slots in SLOTS:
+                    yield from self._most(slots, batch, decode, max(working, decoding))
+                if decoding <= working:
+                    # What decodes with less memory than denoising needs gains nothing by less.
+                    break
+
+    def least(self) -> int:
+        """Return the least bytes of the device that the work can be done with."""
+        working = max(self._working(1), min(map(self._decoding, self._decodes())))
+        return working + min(self._weights(level, SLOTS[-1]) for level in self._levels)
+
+    def _tours(self) -> tuple[Tour, ...]:
+        """Return the tours whose pieces may stay on the device."""
+        is_bare = not self.traits.residents and not self.budget.is_host
+        if self._wish.no_residents or is_bare:
+            return ()
+        streams = self._wish.stream_encoder or not self.traits.keep_encoder
+        return tuple(tour for tour in PRIORITY if not (streams and tour is Tour.READ))
+
+    def _most(self, slots: int, batch: int, decode: Decode, moving: int) -> Iterator[Choice]:
+        """Yield the level with the most resident pieces that fits beside `moving` bytes."""
+        for level in reversed(self._levels):
+            peak = self._weights(level, slots) + moving
+            if peak <= self.budget.device_bytes:
+                used = slots if level.streams else 0
+                yield Choice(level=level, slots=used, batch=batch, decode=decode, peak_bytes=peak)
+                return
+
+    def _weights(self, level: Level, slots: int) -> int:
+        """Return the bytes of the device that are taken all the time."""
+        sizes = self.sizes
+        total = sizes.fixed_bytes + level.resident_bytes + slots * level.slot_bytes
+        if not level.streams:
+            total += sizes.idle_bytes
+        if self.budget.is_host and not level.copied[Tour.READ]:
+            total += sizes.embedding_bytes
+        return total
+
+    def _working(self, batch: int) -> int:
+        """Return the bytes that reading, and denoising of `batch` pictures, take besides."""
+        work, sizes = self.work, self.sizes
+        sequences = batch * work.branches
+        tokens = sequences * work.tokens
+        held = work.evaluations * sizes.step_bytes + tokens * _ANGLE_BYTES
+        if work.saves_steps:
+            held += _SAVED * tokens * sizes.token_bytes
+        denoising = held + self._footprint.denoise(work.tokens, sequences)
+        return self._taken(max(denoising, self._footprint.encode(work.prompt_tokens)))
+
+    def _decoding(self, decode: Decode) -> int:
+        """Return the bytes that decoding takes besides."""
+        return self._taken(self._footprint.decode(self.work.width, self.work.height, decode))
+
+    def _taken(self, needed: int) -> int:
+        """Return what an allocator takes for what is needed."""
+        workspace = 0 if self.budget.is_host else WORKSPACE
+        return workspace + math.ceil(needed * FRAGMENTS)
+
+    def _batches(self) -> list[int]:
+        """Return the numbers of pictures to denoise at once, the largest first."""
+        largest = max(1, BATCH_PIXELS // (self.work.width * self.work.height))
+        found = [min(largest, self.work.count, self._wish.batch or largest)]
+        while found[-1] > 1:
+            found.append(found[-1] // 2)
+        return found
+
+    def _decodes(self) -> Sequence[Decode]:
+        """Return the ways to decode, the one with the least memory last."""
+        work, found = self.work, list(_HOST_DECODES if self.budget.is_host else _DECODES)
+        if self.budget.device == "cpu" and work.width * work.height > STRIP_PIXELS:
+            found[0] = Decode(rows=max(_FEWEST_ROWS, STRIP_PIXELS // work.width))
+        found = [way for way in found if way.rows is None or way.rows < work.height]
+        return found[-1:] if self._wish.tile else found

@@ -1,0 +1,111 @@
+"""How long a plan will take: arithmetic and copies beside each other, the slower one counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from engine.memory.backing import Backing
+from engine.memory.choices import SLOTS, Choice
+from engine.memory.pieces import Sizes, Tour
+from engine.memory.work import Budget, Decode, Source, Work, batches
+
+_CARD: Final[Mapping[str, float]] = MappingProxyType(
+    {"int8": 8e13, "bf16": 4e13, "fp16": 4e13, "fp32": 1e13}
+)
+_PROCESSOR: Final[Mapping[str, float]] = MappingProxyType(
+    {"int8": 6e11, "bf16": 4e11, "fp16": 1e11, "fp32": 2e11}
+)
+"""Operations per second that are assumed to choose by where none were measured."""
+
+_LINK: Final = 12e9
+_DISK: Final = 1e9
+_PAGES: Final = 6e9
+"""Bytes per second likewise; the last is what one core copies from ordinary memory."""
+
+_OVERHEAD: Final = 1.15
+"""What everything but matrix products adds."""
+
+_MIXING: Final = 0.8
+"""Speed of attention, as a share of the products' in the same number type."""
+
+_WAIT: Final = 1.03
+"""Of two slots, one is often still in use when the other has arrived and been used."""
+
+_MAP_BYTES: Final = 12e3
+"""Bytes of all maps of the autoencoder per pixel, which cross the link where they lie in memory."""
+
+_HALVES: Final = MappingProxyType({"int8": "bf16"})
+
+
+class Clock:
+    """Tells how long a job takes by each choice."""
+
+    def __init__(self, work: Work, sizes: Sizes, budget: Budget) -> None:
+        self._work, self._budget, rates = work, budget, budget.rates
+        assumed = _PROCESSOR if budget.device == "cpu" else _CARD
+        self._rates = {**assumed, **{k: v for k, v in rates.operations.items() if v > 0}}
+        kinds = {piece.kind for piece in sizes.pieces}
+        self._measured = all(rates.operations.get(kind, 0.0) > 0 for kind in kinds)
+        self._products, self._mixing = dict.fromkeys(Tour, 0.0), dict.fromkeys(Tour, 0.0)
+        for piece in sizes.pieces:
+            self._products[piece.tour] += piece.operations / self._rates[piece.kind]
+            rate = self._rates[_HALVES.get(piece.kind, piece.kind)]
+            self._mixing[piece.tour] += piece.mixing / (rate * _MIXING)
+
+    def seconds(self, choice: Choice, backing: Backing) -> float:
+        """Return the seconds of the whole job, from assumed rates where none were measured."""
+        work, level = self._work, choice.level
+        copies = {tour: self._copy(level.copied[tour], tour, backing) for tour in Tour}
+        prompt = self._compute(Tour.READ, work.prompt_tokens)
+        refined = self._compute(Tour.REFINE, work.caption_tokens)
+        told = work.branches * (max(prompt, copies[Tour.READ]) + max(refined, copies[Tour.REFINE]))
+        times = work.evaluations * self._products[Tour.MODULATE]
+        is_tight = level.copied[Tour.DENOISE] > 0 and choice.slots < max(SLOTS)
+        wait = _WAIT if is_tight else 1.0
+        evaluation = work.branches * self._compute(Tour.DENOISE, work.tokens)
+        denoised = sum(
+            max(count * evaluation, copies[Tour.DENOISE])
+            for count in batches(work.count, choice.batch)
+        )
+        return (
+            told
+            + max(times, copies[Tour.MODULATE])
+            + work.evaluations * denoised * wait
+            + work.count * self._decoded(choice.decode, copies[Tour.DECODE])
+        )
+
+    def is_measured(self, choice: Choice, backing: Backing) -> bool:
+        """Say whether every rate that the seconds follow from was measured."""
+        rates, level = self._budget.rates, choice.level
+        sources = {backing.source, backing.encoder_source} if level.streams else set()
+        crosses = (level.streams or choice.decode.on_host) and not self._budget.is_host
+        return (
+            self._measured
+            and (rates.link > 0 or not crosses)
+            and (rates.disk > 0 or Source.FILE not in sources)
+        )
+
+    def _compute(self, tour: Tour, count: int) -> float:
+        return _OVERHEAD * count * (self._products[tour] + count * self._mixing[tour])
+
+    def _copy(self, size: int, tour: Tour, backing: Backing) -> float:
+        rates = self._budget.rates
+        source = backing.encoder_source if tour is Tour.READ else backing.source
+        speeds = [] if self._budget.is_host else [rates.link or _LINK]
+        if source is Source.PAGED:
+            speeds.append(_PAGES)
+        if source is Source.FILE:
+            speeds.append(rates.disk or _DISK)
+        return size / min(speeds) if size else 0.0
+
+    def _decoded(self, decode: Decode, copied: float) -> float:
+        """Return the seconds of one picture; a strip computes a row more on either side."""
+        pixels = self._work.width * self._work.height
+        twice = 1.0 if decode.rows is None else (decode.rows + 2) / decode.rows
+        moved = _MAP_BYTES * pixels / (self._budget.rates.link or _LINK) * decode.on_host
+        return max(self._compute_maps(pixels) * twice, copied) + moved
+
+    def _compute_maps(self, pixels: int) -> float:
+        return _OVERHEAD * pixels * self._products[Tour.DECODE]
