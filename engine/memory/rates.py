@@ -64,14 +64,16 @@ def known_rates(device: str, data_dir: Path) -> Rates:
     )
 
 
-def measured_rates(device: str, data_dir: Path, model: Path | None = None) -> Rates:
+def measured_rates(
+    device: str, data_dir: Path, model: Path | None = None, *, anew: bool = False
+) -> Rates:
     """Return how fast a device is, measured and kept where it was not yet; takes up to 3 s.
 
     On a card it may take longer, where kernels of ours are built first. model: a folder with a
     model to read from disk; else one of the downloaded models is read. What cannot be measured
-    stays unknown.
+    stays unknown. anew: measure what was measured before as well.
     """
-    known = known_rates(device, data_dir)
+    known = Rates() if anew else known_rates(device, data_dir)
     rates = known if known.operations else _measure(torch.device(device))
     if not rates.disk:
         rates = replace(rates, disk=_disk(data_dir, model))
@@ -203,10 +205,10 @@ def _best_seconds(multiply: Callable[[], Tensor], device: torch.device) -> float
     """Return how long the fastest of a few products took; a slow one is done once or twice."""
     best, began = math.inf, time.perf_counter()
     while time.perf_counter() - began < TRIAL_SECONDS:
-        _wait(device)
+        wait(device)
         before = time.perf_counter()
         multiply()
-        _wait(device)
+        wait(device)
         best = min(best, time.perf_counter() - before)
     return best
 
@@ -229,7 +231,8 @@ def _int8(tokens: int, width: int, device: torch.device) -> Callable[[], Tensor]
     return partial(product.multiply, x, prepared, torch.ones(width, device=device))
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Wait until a device has done all that it was asked to."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -38,6 +38,12 @@ def test_a_machine_is_measured_once(data_folder, measured):
     assert measured == ["cpu"]
 
 
+def test_a_machine_is_measured_anew_when_asked(data_folder, measured):
+    measured_rates("cpu", data_folder)
+    assert measured_rates("cpu", data_folder, anew=True) == QUICK
+    assert measured == ["cpu", "cpu"]
+
+
 def test_another_release_of_pytorch_is_measured_anew(data_folder, measured, monkeypatch):
     measured_rates("cpu", data_folder)
     monkeypatch.setattr(torch, "__version__", "9.9.9")
