@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from engine.model.transformer import Context, Modulation, Transformer
 from engine.sampling.guidance import Guidance
 from engine.sampling.samplers import Sampler
 from engine.sampling.schedules import model_times
+from engine.sampling.step_cache import StepCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +36,29 @@ OnStep = Callable[[int, Tensor], None]
 to cancel."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What few batches need.
+
+    targets: model times [S] at which each step is to point, of a network that wants them.
+    step_cache: fresh, where steps may be saved. on_skip: told after the first main block that the
+    others are not computed in this step.
+    """
+
+    targets: Tensor | None = None
+    step_cache: StepCache | None = None
+    on_skip: Callable[[], None] = lambda: None
+
+
+PLAIN: Final = Extras()
+
+
 class Denoiser:
-    """A transformer, prepared for one batch and one schedule; calling it gives the velocity."""
+    """A transformer, prepared for one batch and one schedule; calling it gives the velocity.
+
+    evaluations: how often the network was computed for each picture so far, in full: twice in a
+    step with guidance.
+    """
 
     def __init__(
         self,
@@ -44,27 +67,56 @@ class Denoiser:
         guidance: Guidance,
         sigmas: Tensor,
         size: tuple[int, int],
-        targets: Tensor | None = None,
+        extras: Extras = PLAIN,
     ) -> None:
+        self.evaluations = 0
         self._transformer = transformer
         self._guidance = guidance
+        self._extras = extras
         self._sigmas = [float(sigma) for sigma in sigmas[:-1]]
-        self._modulation: Modulation = transformer.modulate(model_times(sigmas[:-1]), targets)
+        times = model_times(sigmas[:-1])
+        self._modulation: Modulation = transformer.modulate(times, extras.targets)
         self._alone = transformer.arrange(conditions.positive, *size)
         self._guided: Context | None = None
         if any(guidance.active(sigma) for sigma in self._sigmas):
             both = (*conditions.positive, *conditions.negative)
             self._guided = transformer.arrange(both, *size)
 
+    @property
+    def skipped(self) -> tuple[int, ...]:
+        """The steps, from 0, that reused most of an earlier one."""
+        cache = self._extras.step_cache
+        return () if cache is None else cache.skipped
+
     def __call__(self, latents: Tensor, step: int) -> Tensor:
         """Return the velocity of latents [B, 16, h, w] float32 at the sigma of `step`, float32."""
-        modulation = self._modulation.at(step)
         x = latents.to(self._transformer.x_embedder.weight.dtype)
         if self._guided is None or not self._guidance.active(self._sigmas[step]):
-            alone: Tensor = self._transformer(x, modulation, self._alone)
-            return -alone.float()
-        both = self._transformer(torch.cat([x, x]), modulation, self._guided).float()
+            return -self._predict(x, self._alone, step, branches=1)
+        both = self._predict(torch.cat([x, x]), self._guided, step, branches=2)
         return -self._guidance.combine(*both.chunk(2))
+
+    def _predict(self, x: Tensor, context: Context, step: int, *, branches: int) -> Tensor:
+        """Return the network's answer to x [B, 16, h, w] at `step`, float32 of the same shape."""
+        modulation, cache = self._modulation.at(step), self._extras.step_cache
+        if cache is None:
+            self.evaluations += branches
+            whole: Tensor = self._transformer(x, modulation, context)
+            return whole.float()
+        before, tokens = self._transformer.begin(x, modulation, context)
+        change = tokens - before
+        rest = cache.reuse(change, step)
+        if rest is None:
+            self.evaluations += branches
+            computed = self._transformer.rest(tokens, modulation, context)
+            rest = computed - tokens
+            cache.keep(change, rest)
+            tokens = computed
+        else:
+            self._extras.on_skip()
+            tokens = tokens + rest
+        size = (x.shape[-2], x.shape[-1])
+        return self._transformer.end(tokens, modulation, context, size).float()
 
 
 @torch.inference_mode()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from engine.denoise import Extras
 from engine.request import Request
 from engine.sampling import twinflow
 from engine.sampling.samplers import SAMPLERS, Sampler
 from engine.sampling.schedules import schedule
+from engine.sampling.step_cache import StepCache
 from engine.variants import Solver, Variant
 
 
@@ -19,11 +21,18 @@ class Course:
     """Sigmas [S + 1], target times [S] of a network that wants them, and the sampler.
 
     sampler: takes what gives the noise that is mixed in after a step, by the step's index.
+    threshold: below it a step is near enough to reuse an earlier one; 0 = none does.
     """
 
     sigmas: Tensor
     targets: Tensor | None
     sampler: Callable[[twinflow.Noise], Sampler]
+    threshold: float = 0.0
+
+    def extras(self, on_skip: Callable[[], None] = lambda: None) -> Extras:
+        """Return what a denoiser needs for one batch; `on_skip` as `Extras` has it."""
+        cache = StepCache(self.threshold, len(self.sigmas) - 1) if self.threshold else None
+        return Extras(targets=self.targets, step_cache=cache, on_skip=on_skip)
 
 
 def choose_course(request: Request, variant: Variant) -> Course:
@@ -33,4 +42,13 @@ def choose_course(request: Request, variant: Variant) -> Course:
         sigmas = twinflow.schedule(steps)
         return Course(sigmas, twinflow.target_times(sigmas), twinflow.sampler)
     sigmas = schedule(steps, request.shift or 1.0)
-    return Course(sigmas, None, lambda noise: SAMPLERS[request.sampler])
+    threshold = 0.0 if variant.ignored("step_cache") else request.step_cache
+    return Course(sigmas, None, lambda noise: SAMPLERS[request.sampler], threshold)
+
+
+def reused(skipped: Sequence[int], steps: int) -> str:
+    """Say for the recipe which of `steps` steps, from 0, were not computed in full; "" if all."""
+    if not skipped:
+        return ""
+    named = ", ".join(str(step + 1) for step in skipped)
+    return f"steps {named} of {steps} reuse most of an earlier one"

@@ -50,7 +50,7 @@ def paint(job: Job, model: Model, conditions: Conditions) -> None:
             )
             size = (part.shape[-2], part.shape[-1])
             denoiser = Denoiser(
-                model.transformer, many, job.guidance, course.sigmas, size, course.targets
+                model.transformer, many, job.guidance, course.sigmas, size, course.extras()
             )
             sampler = course.sampler(_later_noise(job, done, len(part)))
             noisy = part.to(job.place.device)

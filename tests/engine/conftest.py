@@ -49,5 +49,6 @@ def bench(tmp_path) -> Bench:
 @pytest.fixture
 def engine(tmp_path):
     """An engine that paints in this process, into the test's own folder."""
-    with Engine(Settings(output_folder=tmp_path / "pictures"), in_process=True) as running:
+    settings = Settings(output_folder=tmp_path / "pictures", data_dir=tmp_path / "data")
+    with Engine(settings, in_process=True) as running:
         yield running

@@ -24,6 +24,7 @@ class Bench:
             job="job",
             request=request,
             output=Output(**{"folder": self.folder, **output}),
+            data_dir=self.folder.parent / "data",
             lora_folder=loras or self.folder,
         )
         return execute(order, self.studio, (told or Told()).hooks)

@@ -1,0 +1,137 @@
+"""A prompt is read once: not again for another seed, adapter or model, nor by the next process."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.checkpoints.open import open_model
+from engine.errors import NumericalError
+from engine.memory.studio import Place, Studio
+from engine.memory.tensor_cache import TensorCache
+from engine.model.text_encoder import TextEncoder
+from engine.request import Precision
+from engine.tasks.text_to_image import caption
+from tests.tiny import save_tiny_model
+
+FP32 = Place(device="cpu", precision=Precision.FP32)
+BF16 = Place(device="cpu", precision=Precision.BF16)
+PROMPT = "a red circle"
+
+
+@pytest.fixture
+def read(monkeypatch) -> list[int]:
+    """The number of tokens of each prompt that the text encoder reads."""
+    lengths, forward = [], TextEncoder.forward
+
+    def counting(self, tokens):
+        lengths.append(tokens.shape[1])
+        return forward(self, tokens)
+
+    monkeypatch.setattr(TextEncoder, "forward", counting)
+    return lengths
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "data" / "cache" / "prompts"
+
+
+def ask(folder, path, prompt=PROMPT, adapted="", place=FP32):
+    """Read a prompt as a new process would."""
+    model = Studio().model(open_model(path), place, lambda: None)
+    cache = None if folder is None else TensorCache(folder)
+    with torch.inference_mode():
+        return caption(model, prompt, adapted, lambda message: None, cache)
+
+
+def test_the_next_process_does_not_read_a_known_prompt(folder, tiny_model, read):
+    first = ask(folder, tiny_model)
+    assert len(read) == 1
+    assert torch.equal(ask(folder, tiny_model), first)
+    assert len(read) == 1
+    assert torch.equal(ask(None, tiny_model), first)
+    assert len(read) == 2
+
+
+def test_the_empty_prompt_is_kept_like_any_other(folder, tiny_model, read):
+    ask(folder, tiny_model, "")
+    ask(folder, tiny_model, "")
+    assert len(read) == 1
+
+
+def test_adapters_refine_a_known_prompt_anew_without_reading_it(folder, tiny_model, read):
+    model = Studio().model(open_model(tiny_model), FP32, lambda: None)
+    cache = TensorCache(folder)
+    plain = caption(model, PROMPT, "", lambda message: None, cache)
+    with torch.no_grad():
+        model.transformer.context_refiner[0].attention.out.weight.mul_(2)
+    adapted = caption(model, PROMPT, "an adapter", lambda message: None, cache)
+    assert len(read) == 1
+    assert not torch.equal(plain, adapted)
+    assert torch.equal(caption(model, PROMPT, "", lambda message: None, cache), plain)
+
+
+def test_another_prompt_precision_or_encoder_is_read(folder, tiny_model, other_model, read):
+    ask(folder, tiny_model)
+    for number, values in enumerate(
+        ({"prompt": "a red circle."}, {"place": BF16}, {"path": other_model}), start=2
+    ):
+        ask(folder, **{"path": tiny_model, **values})
+        assert len(read) == number
+
+
+def test_an_encoder_that_no_sample_tells_apart_is_read_if_its_file_changed(folder, tmp_path, read):
+    path = tmp_path / "model"
+    path.mkdir()
+    save_tiny_model(path)
+    before = ask(folder, path)
+    (weights,) = (path / "text_encoder").glob("*.safetensors")
+    data = bytearray(weights.read_bytes())
+    samples = open_model(path).parts.text_encoder.headers[0].known
+    free = next(
+        place
+        for place in range(len(data) - 2, 0, -2)
+        if not any(start - 2 <= place < end for start, end in samples)
+    )
+    data[free : free + 2] = b"\0\0"
+    digest = open_model(path).parts.text_encoder.digest
+    weights.write_bytes(data)
+    assert open_model(path).parts.text_encoder.digest == digest
+    after = ask(folder, path)
+    assert len(read) == 2
+    assert after.shape == before.shape
+
+
+def test_a_damaged_entry_is_read_anew_and_mended(folder, tiny_model, read):
+    first = ask(folder, tiny_model)
+    (path,) = folder.iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3] + b"\0\0\0")
+    assert torch.equal(ask(folder, tiny_model), first)
+    assert len(read) == 2
+    assert path.read_bytes() == whole
+
+
+def test_no_text_of_a_prompt_is_kept(folder, tiny_model):
+    ask(folder, tiny_model, "Wellington")
+    (path,) = folder.iterdir()
+    assert b"ellingto" not in path.read_bytes()
+    assert "ellingto" not in path.name
+
+
+def test_numbers_gone_wrong_are_not_kept(folder, tiny_model, monkeypatch):
+    forward = TextEncoder.forward
+    monkeypatch.setattr(
+        TextEncoder, "forward", lambda self, tokens: forward(self, tokens) * float("nan")
+    )
+    with pytest.raises(NumericalError, match="Reading the prompt in fp32"):
+        ask(folder, tiny_model)
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_written_to_costs_time_and_nothing_else(tmp_path, tiny_model, read):
+    (tmp_path / "file").write_bytes(b"")
+    first = ask(tmp_path / "file" / "prompts", tiny_model)
+    assert torch.equal(ask(tmp_path / "file" / "prompts", tiny_model), first)
+    assert len(read) == 2
