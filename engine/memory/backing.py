@@ -10,7 +10,7 @@ from engine.hardware import Host
 from engine.memory.pieces import Sizes, Tour
 from engine.memory.profiles import Pinned, Traits
 from engine.memory.residency import Level
-from engine.memory.work import GIB, Budget, Source
+from engine.memory.work import GIB, Budget, Plan, Source
 
 SPARED: Final = 4 * GIB
 """Page-locked memory can never be swapped out: so much is left to everything else."""
@@ -76,6 +76,16 @@ def back(level: Level, slots: int, sizes: Sizes, budget: Budget, traits: Traits)
         encoder_source=encoder,
         pinned_bytes=room.pinned_taken,
         host_bytes=room.taken,
+    )
+
+
+def backing_of(plan: Plan) -> Backing:
+    """Return where the pieces of a plan wait."""
+    return Backing(
+        source=plan.source,
+        encoder_source=plan.encoder_source,
+        pinned_bytes=plan.pinned_bytes,
+        host_bytes=plan.host_bytes,
     )
 
 

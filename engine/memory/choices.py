@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.memory.pieces import Sizes, Tour
 from engine.memory.profiles import TRAITS
 from engine.memory.residency import PRIORITY, Level, levels
-from engine.memory.work import MIB, Budget, Decode, Footprint, Wish, Work
+from engine.memory.work import MIB, Budget, Decode, Footprint, Plan, Wish, Work
 
 BATCH_PIXELS: Final = 2048 * 2048
 """Pixels that are denoised together at most; more pictures go one batch after another."""
@@ -40,14 +40,21 @@ _SAVED: Final = 3
 """Tensors of all tokens that saving steps keeps or compares."""
 
 
+class Way(NamedTuple):
+    """Pictures denoised at once, how they are decoded, and the bytes of all but weights."""
+
+    batch: int
+    decode: Decode
+    moving_bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One way to do the work, and the most that the device holds by it."""
+    """Residents and a way that fit together, and the most that the device holds by them."""
 
     level: Level
     slots: int
-    batch: int
-    decode: Decode
+    way: Way
     peak_bytes: int
 
 
@@ -64,15 +71,16 @@ class Case:
 
     def choices(self) -> Iterator[Choice]:
         """Yield every way that fits, each with as many resident pieces as do."""
-        for batch in self._batches():
-            working = self._working(batch)
-            for decode in self._decodes():
-                decoding = self._decoding(decode)
-                for slots in SLOTS:
-                    yield from self._most(slots, batch, decode, max(working, decoding))
-                if decoding <= working:
-                    # What decodes with less memory than denoising needs gains nothing by less.
-                    break
+        for way in self._ways():
+            for slots in SLOTS:
+                yield from self._most(self._levels, slots, way)
+
+    def again(self, kept: Plan) -> Iterator[Choice]:
+        """Yield every way that fits with the residents and the slots of an earlier plan."""
+        counts = {tour: count for tour, count, _ in kept.resident}
+        same = [level for level in self._levels if level.kept == counts]
+        for way in self._ways():
+            yield from self._most(same, kept.slots, way)
 
     def least(self) -> int:
         """Return the least bytes of the device that the work can be done with."""
@@ -87,13 +95,24 @@ class Case:
         streams = self._wish.stream_encoder or not self.traits.keep_encoder
         return tuple(tour for tour in PRIORITY if not (streams and tour is Tour.READ))
 
-    def _most(self, slots: int, batch: int, decode: Decode, moving: int) -> Iterator[Choice]:
-        """Yield the level with the most resident pieces that fits beside `moving` bytes."""
-        for level in reversed(self._levels):
-            peak = self._weights(level, slots) + moving
+    def _ways(self) -> Iterator[Way]:
+        """Yield batches and ways to decode, with the bytes that they take besides weights."""
+        for batch in self._batches():
+            working = self._working(batch)
+            for decode in self._decodes():
+                decoding = self._decoding(decode)
+                yield Way(batch, decode, max(working, decoding))
+                if decoding <= working:
+                    # What decodes with less memory than denoising needs gains nothing by less.
+                    break
+
+    def _most(self, levels: Sequence[Level], slots: int, way: Way) -> Iterator[Choice]:
+        """Yield the last of some levels that fits, which has the most resident pieces."""
+        for level in reversed(levels):
+            peak = self._weights(level, slots) + way.moving_bytes
             if peak <= self.budget.device_bytes:
                 used = slots if level.streams else 0
-                yield Choice(level=level, slots=used, batch=batch, decode=decode, peak_bytes=peak)
+                yield Choice(level=level, slots=used, way=way, peak_bytes=peak)
                 return
 
     def _weights(self, level: Level, slots: int) -> int:

@@ -110,6 +110,15 @@ class Ledger:
         return 1.0 if path.startswith("vae.decoder.out.") else 1.0 / LATENT_SCALE**2
 
 
+def networks_of(checkpoint: Checkpoint) -> Networks:
+    """Return the numbers of an opened model's networks."""
+    return Networks(
+        transformer=checkpoint.transformer,
+        text_encoder=checkpoint.text_encoder,
+        vae=checkpoint.vae,
+    )
+
+
 def stored_int8(checkpoint: Checkpoint) -> Iterator[str]:
     """Yield the paths of the layers in blocks that a model's files hold as int8 rows."""
     parts, layers = checkpoint.parts, checkpoint.text_encoder["num_hidden_layers"]

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from engine.checkpoints.checkpoint import Checkpoint
-from engine.memory.ledger import Layout, Ledger, Networks, Numbers, stored_int8
+from engine.memory.ledger import Layout, Ledger, Networks, Numbers, networks_of, stored_int8
 
 ALIGNMENT: Final = 256
 """Bytes; where every tensor of a slab begins, as kernels like it best."""
@@ -103,12 +103,7 @@ def aligned(count: int) -> int:
 
 def sizes_of(checkpoint: Checkpoint, numbers: Numbers) -> Sizes:
     """Return the sizes that an opened model has in memory, whatever number types its files hold."""
-    networks = Networks(
-        transformer=checkpoint.transformer,
-        text_encoder=checkpoint.text_encoder,
-        vae=checkpoint.vae,
-    )
-    return model_sizes(networks, numbers, frozenset(stored_int8(checkpoint)))
+    return model_sizes(networks_of(checkpoint), numbers, frozenset(stored_int8(checkpoint)))
 
 
 def model_sizes(networks: Networks, numbers: Numbers, stored: Collection[str] = ()) -> Sizes:

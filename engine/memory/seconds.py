@@ -67,20 +67,38 @@ class Clock:
         evaluation = work.branches * self._compute(Tour.DENOISE, work.tokens)
         denoised = sum(
             max(count * evaluation, copies[Tour.DENOISE])
-            for count in batches(work.count, choice.batch)
+            for count in batches(work.count, choice.way.batch)
         )
         return (
             told
             + max(times, copies[Tour.MODULATE])
             + work.evaluations * denoised * wait
-            + work.count * self._decoded(choice.decode, copies[Tour.DECODE])
+            + work.count * self._decoded(choice.way.decode, copies[Tour.DECODE])
         )
+
+    def moved(self, choice: Choice) -> float:
+        """Return the bytes that are copied to the device in the whole job."""
+        work, copied = self._work, choice.level.copied
+        rounds = len(batches(work.count, choice.way.batch))
+        visits = {
+            Tour.READ: work.branches,
+            Tour.REFINE: work.branches,
+            Tour.MODULATE: 1,
+            Tour.DENOISE: work.evaluations * rounds,
+            Tour.DECODE: work.count,
+        }
+        return sum(visits[tour] * copied[tour] for tour in Tour)
+
+    def loading(self, sizes: Sizes) -> float:
+        """Return the seconds that it takes at least to load the model anew."""
+        total = sizes.fixed_bytes + sum(piece.bytes for piece in sizes.pieces)
+        return total / (self._budget.rates.disk or _DISK)
 
     def is_measured(self, choice: Choice, backing: Backing) -> bool:
         """Say whether every rate that the seconds follow from was measured."""
         rates, level = self._budget.rates, choice.level
         sources = {backing.source, backing.encoder_source} if level.streams else set()
-        crosses = (level.streams or choice.decode.on_host) and not self._budget.is_host
+        crosses = (level.streams or choice.way.decode.on_host) and not self._budget.is_host
         return (
             self._measured
             and (rates.link > 0 or not crosses)

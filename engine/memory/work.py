@@ -96,6 +96,11 @@ class Wish:
     stream_encoder: bool = False
     batch: int | None = None
 
+    @property
+    def gives_up(self) -> bool:
+        """Say whether something is given up for lack of memory."""
+        return self.tile or self.no_residents or self.stream_encoder or self.batch is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decode:
