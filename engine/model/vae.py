@@ -10,16 +10,28 @@ from torch import Tensor, nn
 from engine.model.config import VaeConfig
 from engine.model.vae_layers import (
     NORM_EPS,
-    WHOLE,
     Downsample,
     MidBlock,
     NormActConv,
+    PaddedConv,
     ResnetBlock,
-    Strips,
     Upsample,
 )
+from engine.model.vae_strips import WHOLE, Strips
 
 PICTURE_CHANNELS = 3
+
+
+class Held:
+    """A map that whoever takes it holds alone: a call keeps its arguments alive to its end."""
+
+    def __init__(self, x: Tensor) -> None:
+        """Hold a map [B, C, H, W]."""
+        self._maps = [x]
+
+    def take(self) -> Tensor:
+        """Return the map [B, C, H, W], once."""
+        return self._maps.pop()
 
 
 class EncoderStage(nn.Module):
@@ -30,11 +42,12 @@ class EncoderStage(nn.Module):
         self.resnets = nn.ModuleList(resnets)
         self.downsample = downsample
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, held: Held, strips: Strips = WHOLE) -> Tensor:
         """Transform a map, [B, C, H, W] -> [B, C', H/2, W/2] (or unhalved)."""
+        x = held.take()
         for resnet in self.resnets:
-            x = resnet(x)
-        return x if self.downsample is None else self.downsample(x)
+            x = resnet(x, strips)
+        return x if self.downsample is None else self.downsample(x, strips)
 
 
 class DecoderStage(nn.Module):
@@ -45,8 +58,9 @@ class DecoderStage(nn.Module):
         self.resnets = nn.ModuleList(resnets)
         self.upsample = upsample
 
-    def forward(self, x: Tensor, strips: Strips = WHOLE) -> Tensor:
+    def forward(self, held: Held, strips: Strips = WHOLE) -> Tensor:
         """Transform a map, [B, C, H, W] -> [B, C', 2H, 2W] (or undoubled)."""
+        x = held.take()
         for resnet in self.resnets:
             x = resnet(x, strips)
         return x if self.upsample is None else self.upsample(x, strips)
@@ -58,7 +72,7 @@ class Encoder(nn.Module):
     def __init__(self, config: VaeConfig) -> None:
         super().__init__()
         widths, groups = config.block_out_channels, config.norm_num_groups
-        self.conv_in = nn.Conv2d(PICTURE_CHANNELS, widths[0], 3, padding=1)
+        self.conv_in = PaddedConv(PICTURE_CHANNELS, widths[0])
         self.stages = nn.ModuleList()
         for index, (before, after) in enumerate(pairwise((widths[0], *widths))):
             halved = index < len(widths) - 1
@@ -67,12 +81,12 @@ class Encoder(nn.Module):
         self.mid = MidBlock(widths[-1], groups)
         self.out = _head(widths[-1], 2 * config.latent_channels, groups)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, strips: Strips = WHOLE) -> Tensor:
         """Encode [B, 3, H, W] in -1..1 to moments [B, 32, H/8, W/8]."""
-        x = self.conv_in(pictures)
+        held = Held(self.conv_in(pictures, strips))
         for stage in self.stages:
-            x = stage(x)
-        moments: Tensor = self.out(self.mid(x))
+            held = Held(stage(held, strips))
+        moments: Tensor = self.out(self.mid(held.take(), strips), strips)
         return moments
 
 
@@ -82,7 +96,7 @@ class Decoder(nn.Module):
     def __init__(self, config: VaeConfig) -> None:
         super().__init__()
         widths, groups = config.block_out_channels[::-1], config.norm_num_groups
-        self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
+        self.conv_in = PaddedConv(config.latent_channels, widths[0])
         self.mid = MidBlock(widths[0], groups)
         self.stages = nn.ModuleList()
         for index, (before, after) in enumerate(pairwise((widths[0], *widths))):
@@ -93,10 +107,10 @@ class Decoder(nn.Module):
 
     def forward(self, latents: Tensor, strips: Strips = WHOLE) -> Tensor:
         """Decode unscaled latents [B, 16, h, w] to [B, 3, 8h, 8w]."""
-        x = self.mid(self.conv_in(latents), strips)
+        held = Held(self.mid(self.conv_in(latents, strips), strips))
         for stage in self.stages:
-            x = stage(x, strips)
-        picture: Tensor = self.out(x, strips)
+            held = Held(stage(held, strips))
+        picture: Tensor = self.out(held.take(), strips)
         return picture
 
 
@@ -109,15 +123,19 @@ class Vae(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
 
-    def encode(self, pictures: Tensor) -> Tensor:
-        """Return the mode of the posterior, [B, 3, H, W] in -1..1 -> [B, 16, H/8, W/8]."""
-        mean: Tensor = self.encoder(pictures).chunk(2, dim=1)[0]
+    def encode(self, pictures: Tensor, strips: Strips = WHOLE) -> Tensor:
+        """Return the mode of the posterior, [B, 3, H, W] in -1..1 -> [B, 16, H/8, W/8].
+
+        `strips` is as for `decode`; the latents lie where the maps do.
+        """
+        mean: Tensor = self.encoder(pictures, strips).chunk(2, dim=1)[0]
         return (mean - self.config.shift_factor) * self.config.scaling_factor
 
     def decode(self, latents: Tensor, strips: Strips = WHOLE) -> Tensor:
         """Return pictures [B, 3, 8h, 8w], about -1..1, of latents [B, 16, h, w].
 
         `strips` bounds the memory of the convolutions and lets the caller cancel between strips.
+        The pictures lie where the maps do: in host memory if `strips` says so.
         """
         unscaled = latents / self.config.scaling_factor + self.config.shift_factor
         pictures: Tensor = self.decoder(unscaled, strips)

@@ -7,31 +7,35 @@ a decode in strips computes the same numbers as one in a single piece: there are
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.model.vae_attention import QUERIES, attend, attend_in_pages
+from engine.model.vae_strips import WHOLE as WHOLE
+from engine.model.vae_strips import Source, band, convolve, halve, in_one_piece, norm_terms
+from engine.model.vae_strips import Strips as Strips
+
 NORM_EPS = 1e-6
 
 
-def _nothing() -> None:
-    """Default `on_strip` hook."""
+class PaddedConv(nn.Conv2d):
+    """A 3 x 3 convolution with a margin of zeros, able to run in strips."""
 
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
 
-@dataclass(frozen=True, slots=True)
-class Strips:
-    """How a map is cut: at most `rows` output rows at a time (None = one piece).
+    def forward(self, x: Tensor, strips: Strips = WHOLE) -> Tensor:
+        """Transform a map, [B, C, H, W] -> [B, C', H, W]."""
+        if in_one_piece(x.shape[-2], self.weight, strips):
+            strips.on_strip()
+            return super().forward(x)
 
-    `on_strip` runs before each strip; it may raise to cancel.
-    """
+        def fetch(first: int, last: int, into: Tensor) -> None:
+            into.copy_(band(x, first, last))
 
-    rows: int | None = None
-    on_strip: Callable[[], None] = _nothing
-
-
-WHOLE = Strips()
+        return convolve(self, Source(x.shape, fetch), strips)
 
 
 class NormActConv(nn.Module):
@@ -42,19 +46,32 @@ class NormActConv(nn.Module):
         self.norm = norm
         self.conv = conv
 
-    def forward(self, x: Tensor, strips: Strips = WHOLE) -> Tensor:
-        """Transform a map, [B, C, H, W] -> [B, C', H, W]."""
-        if strips.rows is None or x.shape[-2] <= strips.rows:
+    def forward(
+        self,
+        x: Tensor,
+        strips: Strips = WHOLE,
+        *,
+        added: Callable[[int, int], Tensor] | None = None,
+        spent: bool = False,
+    ) -> Tensor:
+        """Transform a map, [B, C, H, W] -> [B, C', H, W].
+
+        `added` gives rows [B, C', rows, W] to add to the result; a map that is `spent` may be
+        written over.
+        """
+        if in_one_piece(x.shape[-2], self.conv.weight, strips):
             strips.on_strip()
-            whole: Tensor = self.conv(F.silu(self.norm(x)))
-            return whole
-        scale, shift = _norm_terms(self.norm, x)
+            whole: Tensor = self.conv(F.silu(self.norm(x), inplace=not torch.is_grad_enabled()))
+            return whole if added is None else whole.add_(added(0, x.shape[-2]))
+        scale, shift = norm_terms(self.norm, x, strips)
 
-        def prepare(part: Tensor) -> Tensor:
+        def fetch(first: int, last: int, into: Tensor) -> None:
             # In float32 up to the activation, as group norm itself computes.
-            return F.silu(torch.addcmul(shift, part.float(), scale).to(part.dtype))
+            torch.addcmul(shift, band(x, first, last).to(into.device), scale, out=into)
+            F.silu(into, inplace=True)
 
-        return _conv_in_strips(self.conv, x, strips, prepare)
+        over = x if spent and self.conv.in_channels == self.conv.out_channels else None
+        return convolve(self.conv, Source(x.shape, fetch, added=added, over=over), strips)
 
 
 class ResnetBlock(nn.Module):
@@ -70,8 +87,13 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor, strips: Strips = WHOLE) -> Tensor:
         """Transform a map, [B, C, H, W] -> [B, C', H, W]."""
-        hidden: Tensor = self.stage2(self.stage1(x, strips), strips)
-        return hidden + (x if self.shortcut is None else self.shortcut(x))
+
+        def added(top: int, bottom: int) -> Tensor:
+            rows = band(x, top, bottom).to(self.stage2.conv.weight.device)
+            return rows if self.shortcut is None else self.shortcut(rows)
+
+        hidden: Tensor = self.stage2(self.stage1(x, strips), strips, added=added, spent=True)
+        return hidden
 
 
 class SpatialAttention(nn.Module):
@@ -85,13 +107,30 @@ class SpatialAttention(nn.Module):
         self.v = nn.Linear(channels, channels)
         self.out = nn.Linear(channels, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, strips: Strips = WHOLE) -> Tensor:
         """Mix the cells of a map, [B, C, H, W] -> [B, C, H, W]."""
-        cells = self.norm(x).flatten(2).transpose(1, 2).unsqueeze(1)
-        mixed = F.scaled_dot_product_attention(self.q(cells), self.k(cells), self.v(cells))
-        change: Tensor = self.out(mixed.squeeze(1))
+        if strips.on_host:
+            return self._page_by_page(x, strips)
+        cells = self.norm(x).flatten(2).transpose(1, 2)
+        change: Tensor = self.out(attend(self.q(cells), self.k(cells), self.v(cells)))
         mixed_in: Tensor = x + change.transpose(1, 2).unflatten(2, x.shape[-2:])
         return mixed_in
+
+    def _page_by_page(self, x: Tensor, strips: Strips) -> Tensor:
+        """Write what is mixed over the map, [B, C, H, W], that lies in host memory."""
+        device = self.norm.weight.device
+        scale, shift = norm_terms(self.norm, x, strips)
+        cells, terms = x.flatten(2).transpose(1, 2), (scale.flatten(2).mT, shift.flatten(2).mT)
+        parts: list[tuple[Tensor, ...]] = []
+        for part in cells.split(QUERIES, dim=1):
+            strips.on_strip()
+            normed = torch.addcmul(terms[1], part.to(device), terms[0]).to(x.dtype)
+            parts.append(tuple(layer(normed).to(x.device) for layer in (self.q, self.k, self.v)))
+        q, k, v = (torch.cat(kind, dim=1) for kind in zip(*parts, strict=True))
+        for part, queries in zip(cells.split(QUERIES, dim=1), q.split(QUERIES, dim=1), strict=True):
+            strips.on_strip()
+            part += self.out(attend_in_pages(queries.to(device), k, v)).to(x.device)
+        return x
 
 
 class MidBlock(nn.Module):
@@ -105,7 +144,7 @@ class MidBlock(nn.Module):
 
     def forward(self, x: Tensor, strips: Strips = WHOLE) -> Tensor:
         """Transform a map, [B, C, H, W] -> [B, C, H, W]."""
-        x = self.resnet2(self.attention(self.resnet1(x, strips)), strips)
+        x = self.resnet2(self.attention(self.resnet1(x, strips), strips), strips)
         return x
 
 
@@ -116,10 +155,13 @@ class Downsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, strips: Strips = WHOLE) -> Tensor:
         """Halve both sides, [B, C, H, W] -> [B, C, H/2, W/2]."""
-        x = self.conv(F.pad(x, (0, 1, 0, 1)))
-        return x
+        if in_one_piece(x.shape[-2], self.conv.weight, strips):
+            strips.on_strip()
+            halved: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)))
+            return halved
+        return halve(self.conv, x, strips)
 
 
 class Upsample(nn.Module):
@@ -131,12 +173,18 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor, strips: Strips = WHOLE) -> Tensor:
         """Double both sides, [B, C, H, W] -> [B, C, 2H, 2W]."""
-        doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")
-        if strips.rows is None or doubled.shape[-2] <= strips.rows:
+        count, channels, height, width = x.shape
+        if in_one_piece(2 * height, self.conv.weight, strips):
             strips.on_strip()
-            whole: Tensor = self.conv(doubled)
+            whole: Tensor = self.conv(_doubled(x))
             return whole
-        return _conv_in_strips(self.conv, doubled, strips, lambda part: part)
+
+        def fetch(first: int, last: int, into: Tensor) -> None:
+            rows = _doubled(band(x, first // 2, (last + 1) // 2).to(into.device))
+            into.copy_(band(rows, first % 2, first % 2 + last - first))
+
+        shape = (count, channels, 2 * height, 2 * width)
+        return convolve(self.conv, Source(shape, fetch), strips)
 
 
 def _stage(in_channels: int, out_channels: int, groups: int) -> NormActConv:
@@ -144,29 +192,5 @@ def _stage(in_channels: int, out_channels: int, groups: int) -> NormActConv:
     return NormActConv(norm, nn.Conv2d(in_channels, out_channels, 3, padding=1))
 
 
-def _norm_terms(norm: nn.GroupNorm, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Fold a group norm over `x`, [B, C, H, W], into float32 scale and shift, [B, C, 1, 1]."""
-    count, channels = x.shape[:2]
-    groups = x.reshape(count, norm.num_groups, -1)
-    variance, mean = torch.var_mean(groups.float(), dim=-1, correction=0)
-    per_group = channels // norm.num_groups
-    inverse = (variance + norm.eps).rsqrt().repeat_interleave(per_group, dim=1)
-    scale = inverse * norm.weight.float()
-    shift = norm.bias.float() - mean.repeat_interleave(per_group, dim=1) * scale
-    return scale[..., None, None], shift[..., None, None]
-
-
-def _conv_in_strips(
-    conv: nn.Conv2d, x: Tensor, strips: Strips, prepare: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """Convolve `prepare(x)`, [B, C, H, W] -> [B, C', H, W], a strip of rows at a time."""
-    height = x.shape[-2]
-    out = x.new_empty(x.shape[0], conv.out_channels, *x.shape[-2:])
-    for top in range(0, height, strips.rows or height):
-        strips.on_strip()
-        bottom = min(top + (strips.rows or height), height)
-        first, last = max(top - 1, 0), min(bottom + 1, height)
-        part = prepare(x[..., first:last, :])
-        part = F.pad(part, (1, 1, int(first == top), int(last == bottom)))
-        out[..., top:bottom, :] = F.conv2d(part, conv.weight, conv.bias)
-    return out
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -12,7 +12,7 @@ from engine.checkpoints.keys import VAE_DIALECTS, spoken
 from engine.checkpoints.weights import open_weights
 from engine.model.config import VaeConfig
 from engine.model.vae import Vae
-from engine.model.vae_layers import Strips
+from engine.model.vae_strips import Strips
 from tests.reference.conftest import VAE_WIDTHS, make_vae
 from tests.reference.conftest import fill as randomise
 

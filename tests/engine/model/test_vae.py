@@ -3,7 +3,8 @@ import torch
 
 from engine.model.config import VaeConfig
 from engine.model.vae import Vae, to_picture_range
-from engine.model.vae_layers import WHOLE, NormActConv, Strips
+from engine.model.vae_layers import NormActConv
+from engine.model.vae_strips import WHOLE, Strips
 
 CONFIG = VaeConfig(block_out_channels=(8, 16, 16, 16), layers_per_block=1, norm_num_groups=4)
 
