@@ -7,14 +7,18 @@ mask and no padding is ever needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.model.attention import Attend, sdpa
 from engine.model.config import TransformerConfig
+from engine.model.footprint import PRODUCT_TOKENS
+from engine.model.parts import tokenwise
 from engine.model.rope import Rotation, rotate
 
 QK_NORM_EPS = 1e-5
@@ -34,6 +38,15 @@ class BlockModulation(NamedTuple):
     ffn_gate: Tensor
 
 
+Tokenwise = Callable[[Tensor], Tensor]
+"""What treats each token alone, [G, T, D] -> [G, T, D]."""
+
+BlockForm = Callable[
+    ["Block", Tensor, Rotation, Sequence[int] | None, BlockModulation | None], Tensor
+]
+"""A way to compute a block: what `Block.forward` does."""
+
+
 class RMSNorm(nn.Module):
     """Root-mean-square norm with a learned weight and no bias (arXiv 1910.07467)."""
 
@@ -47,14 +60,20 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
+
+
 class Attention(nn.Module):
     """Multi-head self-attention with per-head RMS norm of queries and keys before RoPE.
 
-    Where `in_half` is set, what is float32 is mixed in float16 without overflow.
+    Which kernel mixes is `attend`. Where `in_half` is set, what is float32 is mixed in float16
+    without overflow.
     """
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
+        self.attend: Attend = sdpa
         self.in_half = False
         self.head_dim = config.head_dim
         self.qkv = nn.Linear(config.dim, 3 * config.dim, bias=False)
@@ -62,41 +81,46 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(config.head_dim, QK_NORM_EPS)
         self.k_norm = RMSNorm(config.head_dim, QK_NORM_EPS)
 
-    def forward(self, x: Tensor, angles: Rotation, lengths: Sequence[int] | None) -> Tensor:
-        """Mix the tokens of each sequence of `x`, [G, T, D] -> [G, T, D]."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, -1, self.head_dim)).unbind(-3)
-        q, k = rotate(self.q_norm(q), angles), rotate(self.k_norm(k), angles)
-        mix = _mix_in_half if self.in_half else _mix
-        mixed = mix(q, k, v, lengths)
+    def forward(
+        self,
+        x: Tensor,
+        angles: Rotation,
+        lengths: Sequence[int] | None,
+        first: Tokenwise = _as_it_is,
+    ) -> Tensor:
+        """Mix the tokens of each sequence of `first(x)`, [G, T, D] -> [G, T, D]."""
+        q, k, v = self.qkv(tokenwise(first, x)).unflatten(-1, (3, -1, self.head_dim)).unbind(-3)
+        q, k = _rotated(self.q_norm, q, angles), _rotated(self.k_norm, k, angles)
+        mixed = self._mix_in_half(q, k, v, lengths) if self.in_half else self._mix(q, k, v, lengths)
+        del q, k, v
         out: Tensor = self.out(mixed)
         return out
 
+    def _mix_in_half(
+        self, q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int] | None
+    ) -> Tensor:
+        """Do what `_mix` does to float32 [G, T, heads, head_dim] in float16.
 
-def _mix(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int] | None) -> Tensor:
-    """Softmax attention within each sequence: three [G, T, heads, head_dim] -> [G, T, D]."""
-    return _attend(q, k, v) if lengths is None else _attend_apart(q, k, v, lengths)
+        Queries and keys are normed, and a mean of values is no larger than the largest of them.
+        """
+        step = v.abs().amax().clamp_min(HALF_SMALLEST) / HALF_LARGEST
+        return self._mix(q.half(), k.half(), (v / step).half(), lengths).float() * step
 
-
-def _mix_in_half(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int] | None) -> Tensor:
-    """Do what `_mix` does to float32 [G, T, heads, head_dim] in float16.
-
-    Queries and keys are normed, and a mean of values is no larger than the largest of them.
-    """
-    step = v.abs().amax().clamp_min(HALF_SMALLEST) / HALF_LARGEST
-    return _mix(q.half(), k.half(), (v / step).half(), lengths).float() * step
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Softmax attention within each row: three [G, T, heads, head_dim] -> [G, T, D]."""
-    # Heads laid out one after another: a tenth less time in the CPU's kernel than strided ones.
-    q, k, v = (part.transpose(1, 2).contiguous() for part in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2)
+    def _mix(self, q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int] | None) -> Tensor:
+        """Attend within each sequence: three [G, T, heads, head_dim] -> [G, T, D]."""
+        if lengths is None:
+            return self.attend(q, k, v).flatten(-2)
+        pieces = zip(*(part.split(list(lengths), dim=1) for part in (q, k, v)), strict=True)
+        return torch.cat([self.attend(*piece) for piece in pieces], dim=1).flatten(-2)
 
 
-def _attend_apart(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Softmax attention within each sequence of one ragged row: three [1, N, heads, head_dim]."""
-    pieces = zip(*(part.split(list(lengths), dim=1) for part in (q, k, v)), strict=True)
-    return torch.cat([_attend(*piece) for piece in pieces], dim=1)
+def _rotated(norm: RMSNorm, x: Tensor, angles: Rotation) -> Tensor:
+    """Norm and rotate queries or keys [G, T, heads, head_dim], in their place."""
+
+    def work(part: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        return rotate(norm(part), Rotation(cos, sin))
+
+    return tokenwise(work, x, angles.cos, angles.sin, out=x)
 
 
 class FeedForward(nn.Module):
@@ -107,15 +131,30 @@ class FeedForward(nn.Module):
         self.w13 = nn.Linear(config.dim, 2 * config.ffn_dim, bias=False)
         self.w2 = nn.Linear(config.ffn_dim, config.dim, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform each token of `x`, [G, T, D] -> [G, T, D]."""
-        gate, value = self.w13(x).chunk(2, dim=-1)
-        out: Tensor = self.w2(F.silu(gate) * value)
+    def forward(self, x: Tensor, first: Tokenwise = _as_it_is) -> Tensor:
+        """Transform each token of `first(x)`, [G, T, D] -> [G, T, D]."""
+
+        def gated(part: Tensor) -> Tensor:
+            gate, value = self.w13(tokenwise(first, part)).chunk(2, dim=-1)
+            return tokenwise(_swiglu, gate, value, out=gate)
+
+        # One layer after the other, so that each needs its weight only once.
+        out: Tensor = self.w2(tokenwise(gated, x, most=PRODUCT_TOKENS))
         return out
 
 
+def _swiglu(gate: Tensor, value: Tensor) -> Tensor:
+    """Gate values, both [G, T, ffn_dim]; without gradients in place of the gate."""
+    if torch.is_grad_enabled():
+        return F.silu(gate) * value
+    return F.silu(gate, inplace=True).mul_(value)
+
+
 class Block(nn.Module):
-    """One transformer block with norms before and after each half ("sandwich")."""
+    """One transformer block with norms before and after each half ("sandwich").
+
+    How it is computed is its `form`.
+    """
 
     def __init__(self, config: TransformerConfig, *, modulated: bool) -> None:
         super().__init__()
@@ -127,6 +166,7 @@ class Block(nn.Module):
         self.ffn_norm1 = RMSNorm(dim, eps)
         self.ffn_norm2 = RMSNorm(dim, eps)
         self.modulation = nn.Linear(config.adaln_dim, 4 * dim) if modulated else None
+        self.form: BlockForm = plain
 
     def modulate(self, time_embedding: Tensor) -> BlockModulation:
         """Turn time embeddings [S, adaln_dim] into this block's modulation, each [S, 1, D]."""
@@ -142,13 +182,38 @@ class Block(nn.Module):
         lengths: Sequence[int] | None = None,
         modulation: BlockModulation | None = None,
     ) -> Tensor:
-        """Run the block over tokens `x`, [G, T, D] -> [G, T, D]."""
-        if modulation is None:
-            x = x + self.attention_norm2(self.attention(self.attention_norm1(x), angles, lengths))
-            x = x + self.ffn_norm2(self.feed_forward(self.ffn_norm1(x)))
-            return x
-        scale1, gate1, scale2, gate2 = modulation
-        mixed = self.attention(self.attention_norm1(x) * scale1, angles, lengths)
-        x = x + gate1 * self.attention_norm2(mixed)
-        x = x + gate2 * self.ffn_norm2(self.feed_forward(self.ffn_norm1(x) * scale2))
-        return x
+        """Run the block over tokens `x`, [G, T, D] -> [G, T, D]; `x` itself is not changed."""
+        return self.form(self, x, angles, lengths, modulation)
+
+
+def plain(
+    block: Block,
+    x: Tensor,
+    angles: Rotation,
+    lengths: Sequence[int] | None,
+    modulation: BlockModulation | None,
+) -> Tensor:
+    """Compute a block with operations of PyTorch, tokens `x` [G, T, D] -> [G, T, D]."""
+    scale1, gate1, scale2, gate2 = modulation or (None,) * 4
+    first = partial(_scaled, block.attention_norm1, scale1)
+    mixed = block.attention(x, angles, lengths, first)
+    x = _added(block.attention_norm2, x, mixed, gate1, out=mixed)
+    del mixed
+    change = block.feed_forward(x, partial(_scaled, block.ffn_norm1, scale2))
+    return _added(block.ffn_norm2, x, change, gate2, out=x)
+
+
+def _scaled(norm: RMSNorm, scale: Tensor | None, x: Tensor) -> Tensor:
+    """Norm tokens [G, T, D] and scale them by [S, 1, D]."""
+    normed: Tensor = norm(x)
+    return normed if scale is None else normed * scale
+
+
+def _added(norm: RMSNorm, x: Tensor, change: Tensor, gate: Tensor | None, *, out: Tensor) -> Tensor:
+    """Add a normed change to tokens, both [G, T, D], as far as [S, 1, D] lets it through."""
+
+    def work(part: Tensor, some: Tensor) -> Tensor:
+        normed: Tensor = norm(some)
+        return part + (normed if gate is None else gate * normed)
+
+    return tokenwise(work, x, change, out=out)

@@ -156,17 +156,45 @@ class Transformer(nn.Module):
 
     def forward(self, latents: Tensor, modulation: Modulation, context: Context) -> Tensor:
         """Predict the negated velocity of `latents`, [B, 16, h, w] -> [B, 16, h, w]."""
-        height, width = latents.shape[-2:]
-        tokens = height * width // self.config.patch_size**2
+        x = self.rest(self.begin(latents, modulation, context)[1], modulation, context)
+        return self.end(x, modulation, context, (latents.shape[-2], latents.shape[-1]))
+
+    def begin(
+        self, latents: Tensor, modulation: Modulation, context: Context
+    ) -> tuple[Tensor, Tensor]:
+        """Return the tokens of `latents` [B, 16, h, w] before and after the first main layer.
+
+        They are [G, T, D], with those of the captions behind.
+        """
+        x = _join(self._refined(latents, modulation, context), context.captions)
+        first = self.layers[0](x, context.joint_angles, context.lengths, modulation.layers[0])
+        return x, first
+
+    def rest(self, x: Tensor, modulation: Modulation, context: Context) -> Tensor:
+        """Run all main layers but the first over tokens `x` [G, T, D], which are not changed."""
+        changes = modulation.layers[1:]
+        for block, change in zip(list(self.layers)[1:], changes, strict=True):
+            x = block(x, context.joint_angles, context.lengths, change)
+        return x
+
+    def end(
+        self, x: Tensor, modulation: Modulation, context: Context, size: tuple[int, int]
+    ) -> Tensor:
+        """Return the negated velocity [B, 16, h, w] that tokens `x` [G, T, D] tell.
+
+        size: height and width of the latents, h and w.
+        """
+        patch = self.config.patch_size
+        x = _image_part(x, size[0] * size[1] // patch**2, context.lengths)
+        x = F.layer_norm(x, x.shape[-1:], eps=1e-6) * modulation.final_scale
+        return _unpatchify(self.final_linear(x), *size, patch)
+
+    def _refined(self, latents: Tensor, modulation: Modulation, context: Context) -> Tensor:
+        """Return the refined tokens [B, T, D] of `latents` [B, 16, h, w]."""
         image = self._embed_image(latents)
         for block, change in zip(self.noise_refiner, modulation.refiner, strict=True):
             image = block(image, context.image_angles, None, change)
-        x = _join(image, context.captions)
-        for block, change in zip(self.layers, modulation.layers, strict=True):
-            x = block(x, context.joint_angles, context.lengths, change)
-        x = _image_part(x, tokens, context.lengths)
-        x = F.layer_norm(x, x.shape[-1:], eps=1e-6) * modulation.final_scale
-        return _unpatchify(self.final_linear(x), height, width, self.config.patch_size)
+        return image
 
     def _embed_image(self, latents: Tensor) -> Tensor:
         """Embed and pad a picture, [B, 16, h, w] -> [B, T, D]."""

@@ -25,8 +25,10 @@ _MULTIPLE: Final = 8
 _FEWEST_TOKENS: Final = 32
 """What cuBLAS demands of the sides of int8 matrices."""
 
-_TOKENS_AT_ONCE: Final = 1024
-"""So many sums of 32 bits are in memory at once."""
+_TOKENS_AT_ONCE: Final = 256
+"""The sums of so many tokens, 32 bits each, are in memory at once."""
+
+_TRIAL_TOKENS: Final = 1024
 
 _TRIALS: Final = 4
 
@@ -85,17 +87,19 @@ class Integer:
 
     def multiply(self, x: Tensor, prepared: Tensor, scales: Tensor) -> Tensor:
         """Return x · weightᵀ, [T, N] in the type of `x` [T, K]; `scales` float32 [N]."""
-        parts = [_scaled_sums(part, prepared, scales) for part in x.split(_TOKENS_AT_ONCE)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        out = x.new_empty(len(x), len(scales))
+        for some, place in zip(x.split(_TOKENS_AT_ONCE), out.split(_TOKENS_AT_ONCE), strict=True):
+            place.copy_(_scaled_sums(some, prepared, scales))
+        return out
 
 
 def _scaled_sums(x: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
-    """Multiply tokens `x` [T, K] by a padded `weight` [N', K'] with `scales` [N], -> [T, N]."""
+    """Multiply tokens `x` [T, K] by a padded `weight` [N', K'], `scales` [N], -> float32 [T, N]."""
     steps, token_scales = quantise_tokens(x)
     missing = max(0, _FEWEST_TOKENS - len(x)) or -len(x) % _MULTIPLE
     whole = F.pad(steps.round_().to(torch.int8), (0, weight.shape[1] - x.shape[1], 0, missing))
     sums = torch._int_mm(whole, weight.t())[: len(x), : len(scales)]
-    return sums.float().mul_(token_scales).mul_(scales).to(x.dtype)
+    return sums.float().mul_(token_scales).mul_(scales)
 
 
 class WeightOnly:
@@ -145,7 +149,7 @@ def _candidates(device: torch.device) -> tuple[Product, ...]:
 
 def _seconds(product: Product, device: torch.device) -> float:
     """Return how long a product of usual size takes on a CUDA card, the best of a few."""
-    x = torch.ones(_TOKENS_AT_ONCE, 4096, dtype=torch.float16, device=device)
+    x = torch.ones(_TRIAL_TOKENS, 4096, dtype=torch.float16, device=device)
     prepared = product.prepare(torch.ones(4096, 4096, dtype=torch.int8, device=device))
     scales = torch.ones(4096, device=device)
     times = []
