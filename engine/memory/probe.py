@@ -15,17 +15,12 @@ import torch
 
 from engine.hardware import Card, Hardware
 from engine.jobs.order import WorkerState
+from engine.memory.budget import CONTEXT_BYTES
 from engine.memory.host import host
+from engine.memory.work import GIB
 from engine.setup.live import CardState, card_states
 
-GIB = 2**30
 SAMPLE_SECONDS = 0.02
-
-CONTEXT_BYTES: Final = 350 * 2**20
-"""What CUDA's driver and kernels take of a card before the first tensor."""
-
-DISPLAY_BYTES: Final = 768 * 2**20
-"""The same beside a screen, whose programs come and go: Windows would move ours to slow memory."""
 
 WORKSTATION_BYTES: Final = 33 * GIB
 """A card below this is taken to draw a screen where nothing tells."""
@@ -63,19 +58,6 @@ def card_now(device: str, machine: Hardware) -> Card | None:
         return None
     number = torch.device(device).index or 0
     return replace(machine.cards[number], free_bytes=_free(number))
-
-
-def device_budget(card: Card, vram_gb: float | None) -> int:
-    """Return the bytes that torch may take of a card, of which the user allows `vram_gb` GiB.
-
-    None = all that is free. Apple's GPU has no driver context of its own.
-    """
-    context = 0 if card.kind == "mps" else CONTEXT_BYTES
-    reserve = DISPLAY_BYTES if card.display else context
-    budget = card.free_bytes - reserve
-    if vram_gb is not None:
-        budget = min(budget, int(vram_gb * GIB) - context)
-    return max(0, budget)
 
 
 def _card(number: int, states: Mapping[str, CardState]) -> Card:

@@ -9,7 +9,9 @@ import torch
 
 from engine.hardware import Card, Hardware, Host
 from engine.memory import probe
-from engine.memory.probe import CONTEXT_BYTES, DISPLAY_BYTES, GIB, card_now, device_budget
+from engine.memory.budget import CONTEXT_BYTES, DISPLAY_BYTES, device_budget
+from engine.memory.probe import card_now
+from engine.memory.work import GIB
 from engine.setup.live import CardState
 
 UUID = "3f1b0e5c-7f4e-0a5d-9a3c-0123456789ab"
