@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from engine.errors import FileRejected
 from engine.quant.half import HalfLinear
 from engine.quant.linear import Int8Linear
 from engine.quant.rows import Rows, is_finite, quantise_rows
+
+ROWS_AT_ONCE: Final = 512
+"""Rows of a weight that are rounded at a time: some 60 MB at the widest."""
 
 
 class WeightSource(Protocol):
@@ -40,17 +43,70 @@ class WeightSource(Protocol):
         ...
 
 
+class Rest(Protocol):
+    """Which tensors of a network wait in the computer's memory, and what becomes of them there.
+
+    They are known by their paths in the network; those of one piece are filled in one go.
+    """
+
+    def piece(self, path: str) -> str | None:
+        """Return the piece that a tensor travels with, None = it stays where it is filled."""
+        ...
+
+    def on_host(self, path: str) -> bool:
+        """Say whether a tensor is filled in the computer's memory."""
+        ...
+
+    def recall(self, network: nn.Module) -> Collection[str]:
+        """Give a network, on the meta device, the pieces that need not be read; return them."""
+        ...
+
+    def take(self, piece: str, network: nn.Module) -> None:
+        """Take a piece of a network, which was filled."""
+        ...
+
+
+class Resident:
+    """All of a network lies on the device."""
+
+    def piece(self, path: str) -> str | None:
+        """Return that the tensor stays."""
+        return None
+
+    def on_host(self, path: str) -> bool:
+        """Say that it lies on the device."""
+        return False
+
+    def recall(self, network: nn.Module) -> Collection[str]:
+        """Return that everything must be read."""
+        return ()
+
+    def take(self, piece: str, network: nn.Module) -> None:
+        """Do nothing: there are no pieces."""
+
+
+RESIDENT: Final[Rest] = Resident()
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where weights go: the number type and device they get, and what to call the network.
 
-    on_tensor runs before each tensor is read; it may raise to cancel.
+    on_tensor runs before each tensor is read; it may raise to cancel. stays: paths of tensors that
+    lie in the computer's memory in any case. rest: which others do.
     """
 
     what: str
     dtype: torch.dtype
     device: torch.device
     on_tensor: Callable[[], None] = lambda: None
+    stays: Collection[str] = ()
+    rest: Rest = RESIDENT
+
+    def home(self, path: str) -> torch.device:
+        """Return where a tensor is filled."""
+        on_host = path in self.stays or self.rest.on_host(path)
+        return torch.device("cpu") if on_host else self.device
 
     @property
     def unpacks_on(self) -> torch.device:
@@ -67,23 +123,44 @@ def fill(module: nn.Module, source: WeightSource, dialect: Dialect, target: Targ
     """
     needed = dict(_weights(module))
     pieces = match_names(needed, source.shapes, dialect, target.what)
-    for name, shape in needed.items():
-        owner_name, _, leaf = name.rpartition(".")
-        owner = module.get_submodule(owner_name)
-        if isinstance(owner, Int8Linear) and leaf == "weight":
-            _fill_int8(owner, source, pieces[name], target)
-            continue
-        is_half = isinstance(owner, HalfLinear) and leaf == "weight"
-        dtype = torch.float16 if is_half else target.dtype
-        filled = torch.empty(shape, dtype=dtype, device=target.device)
-        for part, piece in zip(filled.chunk(len(pieces[name])), pieces[name], strict=True):
-            target.on_tensor()
-            part.copy_(source.read(piece, target.unpacks_on).view(part.shape))
-            check_finite(part, piece)
-        if isinstance(owner, HalfLinear) and is_half:
-            owner.fill(filled)
-        else:
-            setattr(owner, leaf, nn.Parameter(filled, requires_grad=False))
+    known = target.rest.recall(module)
+    wanted = [name for name in needed if target.rest.piece(name) not in known]
+    last = {target.rest.piece(name): name for name in wanted}
+    for name in wanted:
+        _fill_one(module, name, needed[name], _Blocks(source, pieces[name], target))
+        piece = target.rest.piece(name)
+        if piece is not None and last[piece] == name:
+            target.rest.take(piece, module)
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """The blocks of rows, by their names in the files, that one weight is read from."""
+
+    source: WeightSource
+    names: Sequence[str]
+    target: Target
+
+
+def _fill_one(module: nn.Module, name: str, shape: tuple[int, ...], blocks: _Blocks) -> None:
+    """Give one weight of a module its values."""
+    owner_name, _, leaf = name.rpartition(".")
+    owner, target = module.get_submodule(owner_name), blocks.target
+    home = target.home(name)
+    if isinstance(owner, Int8Linear) and leaf == "weight":
+        _fill_int8(owner, blocks, home)
+        return
+    is_half = isinstance(owner, HalfLinear) and leaf == "weight"
+    dtype = torch.float16 if is_half else target.dtype
+    filled = torch.empty(shape, dtype=dtype, device=home)
+    for part, piece in zip(filled.chunk(len(blocks.names)), blocks.names, strict=True):
+        target.on_tensor()
+        part.copy_(blocks.source.read(piece, target.unpacks_on).view(part.shape))
+        check_finite(part, piece)
+    if isinstance(owner, HalfLinear) and is_half:
+        owner.fill(filled)
+    else:
+        setattr(owner, leaf, nn.Parameter(filled, requires_grad=False))
 
 
 def _weights(module: nn.Module) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -96,29 +173,43 @@ def _weights(module: nn.Module) -> Iterator[tuple[str, tuple[int, ...]]]:
             yield where + name, tuple(weight.shape)
 
 
-def _fill_int8(
-    layer: Int8Linear, source: WeightSource, pieces: Sequence[str], target: Target
-) -> None:
+def _fill_int8(layer: Int8Linear, blocks: _Blocks, home: torch.device) -> None:
     """Read the row blocks of an int8 layer: integers as they are stored, other numbers rounded.
 
     Blocks whose columns are turned stay so where all blocks are, for the tokens must be as well.
     """
+    source, target, count = blocks.source, blocks.target, len(blocks.names)
     shape = (layer.out_features, layer.in_features)
-    values = torch.empty(shape, dtype=torch.int8, device=target.device)
-    scales = torch.empty(shape[0], device=target.device)
-    groups = {source.int8_group(piece) for piece in pieces}
+    values = torch.empty(shape, dtype=torch.int8, device=home)
+    scales = torch.empty(shape[0], device=home)
+    groups = {source.int8_group(piece) for piece in blocks.names}
     group = (groups.pop() or 1) if len(groups) == 1 else 1
-    blocks = zip(values.chunk(len(pieces)), scales.chunk(len(pieces)), pieces, strict=True)
-    for some_values, some_scales, piece in blocks:
+    for some_values, some_scales, piece in zip(
+        values.chunk(count), scales.chunk(count), blocks.names, strict=True
+    ):
         target.on_tensor()
-        # Rounded on the device, where that is fast.
         kept = source.read_int8(piece) if source.int8_group(piece) == group else None
-        rows = kept or quantise_rows(source.read(piece, target.unpacks_on).to(target.device))
-        some_values.copy_(rows.values)
-        some_scales.copy_(rows.scales)
+        if kept is None:
+            weight = source.read(piece, target.unpacks_on)
+            _round(weight, Rows(some_values, some_scales), target.device)
+        else:
+            some_values.copy_(kept.values)
+            some_scales.copy_(kept.scales)
         check_finite(some_scales, piece)
-    turn = regular_hadamard(group, target.device) if group > 1 else None
+    turn = regular_hadamard(group, home) if group > 1 else None
     layer.fill(Rows(values, scales), turn)
+
+
+def _round(weight: Tensor, rows: Rows, device: torch.device) -> None:
+    """Round a weight [n, K] to `rows` on `device`, where that is fast.
+
+    A few rows at a time: a card that is small must hold little of it.
+    """
+    parts = (part.split(ROWS_AT_ONCE) for part in (weight, rows.values, rows.scales))
+    for some, values, scales in zip(*parts, strict=True):
+        rounded = quantise_rows(some.to(device))
+        values.copy_(rounded.values)
+        scales.copy_(rounded.scales)
 
 
 def check_finite(weight: Tensor, name: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from engine.checkpoints.assemble import Target, fill
+from engine.checkpoints.assemble import RESIDENT, Rest, Target, fill
 from engine.checkpoints.checkpoint import Checkpoint, Part
 from engine.checkpoints.keys import (
     TRANSFORMER_DIALECTS,
@@ -27,7 +27,7 @@ from engine.model.transformer import Transformer
 from engine.model.vae import Vae
 from engine.quant.half import make_half
 from engine.quant.linear import make_int8
-from engine.quant.products import WEIGHT_ONLY, choose
+from engine.quant.products import WEIGHT_ONLY, Integer, Product, choose
 from engine.quant.recipe import (
     BLOCK_LAYERS,
     BLOCKS,
@@ -36,6 +36,9 @@ from engine.quant.recipe import (
     text_encoder_layers,
     transformer_layers,
 )
+
+TABLE = "model.embed_tokens.weight"
+"""The text encoder's embeddings, one row a token."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -55,12 +58,14 @@ def load_transformer(
     on_tensor: Callable[[], None] = lambda: None,
     *,
     form: Form = Form.PLAIN,
+    rest: Rest = RESIDENT,
 ) -> Transformer:
     """Load the transformer in `dtype` to `device`; raise `FileRejected` if the files do not fit.
 
     `on_tensor` runs before each tensor is read; it may raise to cancel. In the form INT8 the layers
     of the recipe become int8, and others in the blocks stay so where the files hold them so; on
-    cards without bfloat16 the rest of the blocks then is HALF. What is left has `dtype`.
+    cards without bfloat16 the rest of the blocks then is HALF. What is left has `dtype`. rest: what
+    of it waits in the computer's memory instead.
     """
     with torch.device("meta"):
         transformer = Transformer(checkpoint.transformer)
@@ -69,7 +74,7 @@ def load_transformer(
         is_old = device.type == "cuda" and dtype is torch.float32
         if form is Form.HALF or (form is Form.INT8 and is_old):
             make_half(transformer, _block_layers(transformer, names if recipe else ()))
-    target = Target("transformer", dtype, device, on_tensor)
+    target = Target("transformer", dtype, device, on_tensor, rest=rest)
     part = checkpoint.parts.transformer
     return _filled(transformer, part, TRANSFORMER_DIALECTS, target, recipe)
 
@@ -79,11 +84,13 @@ def load_vae(
     dtype: torch.dtype,
     device: torch.device,
     on_tensor: Callable[[], None] = lambda: None,
+    *,
+    rest: Rest = RESIDENT,
 ) -> Vae:
     """Load the autoencoder, as `load_transformer`."""
     with torch.device("meta"):
         vae = Vae(checkpoint.vae)
-    target = Target("autoencoder", dtype, device, on_tensor)
+    target = Target("autoencoder", dtype, device, on_tensor, rest=rest)
     return _filled(vae, checkpoint.parts.vae, VAE_DIALECTS, target)
 
 
@@ -94,10 +101,12 @@ def load_text_encoder(
     on_tensor: Callable[[], None] = lambda: None,
     *,
     form: Form = Form.PLAIN,
+    rest: Rest = RESIDENT,
 ) -> TextEncoder:
     """Load the text encoder, as `load_transformer`; its last layer is neither read nor built.
 
-    Positions are computed in float32 whatever `dtype` is.
+    Positions are computed in float32 whatever `dtype` is. The table of embeddings stays in the
+    computer's memory: a prompt needs few of its rows.
     """
     layers = checkpoint.text_encoder["num_hidden_layers"]
     with torch.device("meta"):
@@ -106,7 +115,7 @@ def load_text_encoder(
             make_half(encoder, text_encoder_layers(layers))
     is_int8 = form is Form.INT8
     recipe = Recipe(set(text_encoder_layers(layers)), TEXT_BLOCKS) if is_int8 else None
-    target = Target("text encoder", dtype, device, on_tensor)
+    target = Target("text encoder", dtype, device, on_tensor, stays=(TABLE,), rest=rest)
     dialects = (text_encoder_dialect(layers),)
     return _filled(encoder, checkpoint.parts.text_encoder, dialects, target, recipe)
 
@@ -139,12 +148,30 @@ def _filled(
     """Fill a network on the meta device, and make it ready to compute with."""
     dialect, prefix = spoken(part.shapes, dialects)
     if recipe is not None:
-        make_int8(network, recipe.names, choose(target.device))
+        moved = {name for name in recipe.names if target.rest.piece(f"{name}.weight") is not None}
+        product = choose(target.device)
+        make_int8(network, (name for name in recipe.names if name not in moved), product)
+        make_int8(network, moved, _movable(product))
         kept = _stored_int8(network, part, dialect, prefix)
         make_int8(network, (name for name in kept if name.startswith(recipe.blocks)), WEIGHT_ONLY)
     with open_weights(part.headers, part.weights) as source:
         fill(network, source, dialect, target)
-    return network.to(target.device).eval()
+    _bring_buffers(network, target)
+    return network.eval()
+
+
+def _movable(product: Product) -> Product:
+    """Return a product, or one like it, whose weights are plain bytes that can be copied."""
+    example = product.prepare(torch.zeros(32, 32, dtype=torch.int8))
+    return product if example.layout is torch.strided else Integer()
+
+
+def _bring_buffers(network: nn.Module, target: Target) -> None:
+    """Move to the device what no file holds, such as the angles of positions."""
+    for prefix, owner in network.named_modules():
+        for leaf, buffer in owner.named_buffers(recurse=False):
+            if not target.rest.on_host(f"{prefix}.{leaf}"):
+                setattr(owner, leaf, buffer.to(target.device))
 
 
 def _stored_int8(network: nn.Module, part: Part, dialect: Dialect, prefix: str) -> list[str]:

@@ -10,20 +10,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import InitVar, dataclass, field
+from itertools import chain
 from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
 
 from engine.checkpoints.files import label
-from engine.checkpoints.tensors import open_tensors
+from engine.checkpoints.tensors import TensorFile, open_tensors
 from engine.errors import BadRequest, FileRejected
 from engine.lora.branch import Branched, Origin, Weights
 from engine.lora.deltas import Build, build, read_raw
 from engine.lora.file import LoraFile
 from engine.lora.match import Fit, Match, require
 from engine.model.transformer import Transformer
+
+Lend = Callable[[nn.Module], AbstractContextManager[None]]
+"""Sees that a module's tensors are real for a while, wherever they lie."""
 
 _PLACE: Final = "adapters"
 """Name under which a transformer holds what was replaced in it."""
@@ -91,20 +96,23 @@ def apply(
     transformer: Transformer,
     adapters: Sequence[Adapter],
     check: Callable[[], None] = lambda: None,
+    lend: Lend = lambda _: nullcontext(),
 ) -> str:
     """Make a transformer act with exactly these adapters, whatever was applied before.
 
     Return what stands for their changes of caption tokens, empty where there are none: tokens made
     under another such text must not be used again. Where the files are the same as before only the
     weights are set; an adapter of weight 0 is left out. `check` runs before each change is read; it
-    may raise to cancel. Raises `FileRejected` for a damaged adapter, `ValueError` for one that was
-    matched with another architecture; then none is applied.
+    may raise to cancel. Changes lie where their layer does, or in the computer's memory where that
+    has no memory of its own: `lend` brings its weights while they are needed. Raises `FileRejected`
+    for a damaged adapter, `ValueError` for one that was matched with another architecture; then
+    none is applied.
     """
     active = [adapter for adapter in adapters if adapter.weight]
     try:
         if any(adapter.found.config != transformer.config for adapter in active):
             raise ValueError("an adapter was matched with another model")
-        _put(transformer, [adapter.found for adapter in active], check)
+        _put(_Reader(transformer, {}, {}, check, lend), [adapter.found for adapter in active])
     except BaseException:
         remove(transformer)
         raise
@@ -132,32 +140,30 @@ def _state(transformer: Transformer) -> _Adaptation | None:
     return found if isinstance(found, _Adaptation) else None
 
 
-def _put(transformer: Transformer, matches: Sequence[Match], check: Callable[[], None]) -> None:
+def _put(reader: _Reader, matches: Sequence[Match]) -> None:
     """Read the adapters and set them beside the layers, unless the same ones are there."""
+    transformer = reader.transformer
     state = _state(transformer)
     files = tuple(found.lora for found in matches)
     if files == (state.files if state else ()):
         return
     remove(transformer)
     if files:
-        state = _prepare(transformer, matches, check)
+        state = _prepare(reader, matches)
         for parent, name, branch in state.branches:
             setattr(parent, name, branch)
         transformer.add_module(_PLACE, state)
 
 
-def _prepare(
-    transformer: Transformer, matches: Sequence[Match], check: Callable[[], None]
-) -> _Adaptation:
+def _prepare(reader: _Reader, matches: Sequence[Match]) -> _Adaptation:
     """Read everything; the transformer is not changed yet."""
     state = _Adaptation([found.lora for found in matches])
-    reader = _Reader(transformer, {}, {}, check)
     for adapter, found in enumerate(matches):
         reader.read(adapter, found)
     for name, built in reader.layers.items():
         parent, _, leaf = name.rpartition(".")
         branch = Branched(built.layer, built.terms())
-        state.branches.append((transformer.get_submodule(parent), leaf, branch))
+        state.branches.append((reader.transformer.get_submodule(parent), leaf, branch))
     state.vectors = list(reader.vectors.values())
     return state
 
@@ -170,22 +176,26 @@ class _Reader:
     layers: dict[str, Build]
     vectors: dict[str, _Vector]
     check: Callable[[], None]
+    lend: Lend
 
     def read(self, adapter: int, found: Match) -> None:
         """Read one adapter."""
         with open_tensors([found.lora.header]) as source:
             for fit in found.fits:
                 self.check()
-                place = self.transformer.x_embedder.weight
-                raw = read_raw(fit.change, source.read, place.device)
-                if fit.target.linear:
-                    self._layer(fit, place.dtype).add(
-                        fit.change, raw, _origin(adapter, fit), found.lora
-                    )
-                else:
-                    self._vector(fit).deltas.append(
-                        (adapter, fit.target.rows, _finite(raw["diff"], fit, found.lora))
-                    )
+                self._read_one(adapter, fit, found.lora, source)
+
+    def _read_one(self, adapter: int, fit: Fit, lora: LoraFile, source: TensorFile) -> None:
+        owner = self.transformer.get_submodule(fit.target.module)
+        uses_weights = fit.change.decomposed or not fit.target.linear
+        with self.lend(owner) if uses_weights else nullcontext():
+            raw = read_raw(fit.change, source.read, _home(owner))
+            if fit.target.linear:
+                dtype = self.transformer.x_embedder.weight.dtype
+                self._layer(fit, dtype).add(fit.change, raw, _origin(adapter, fit), lora)
+            else:
+                delta = _finite(raw["diff"], fit, lora)
+                self._vector(fit).deltas.append((adapter, fit.target.rows, delta))
 
     def _layer(self, fit: Fit, dtype: torch.dtype) -> Build:
         name = fit.target.module
@@ -203,6 +213,12 @@ class _Reader:
             original = cast(Tensor, getattr(owner, target.parameter))
             self.vectors[name] = _Vector(owner, target.parameter, original, [])
         return self.vectors[name]
+
+
+def _home(owner: nn.Module) -> torch.device:
+    """Return where the tensors of a module lie; those that are nowhere go through the CPU."""
+    device = next(chain(owner.parameters(), owner.buffers())).device
+    return torch.device("cpu") if device.type == "meta" else device
 
 
 def _origin(adapter: int, fit: Fit) -> Origin:

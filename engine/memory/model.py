@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 from tokenizers import Tokenizer
@@ -19,6 +18,8 @@ from engine.lora.apply import Adapter, apply
 from engine.memory.pieces import Tour
 from engine.memory.place import Place
 from engine.memory.plan import Plan
+from engine.memory.residence import TEXT_ENCODER, Residence
+from engine.memory.ring import Visits
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
@@ -31,24 +32,9 @@ def _nothing() -> None:
     """Default `check` hook."""
 
 
-class Visits(Protocol):
-    """The visits of one tour, while they last."""
-
-    def skip(self) -> None:
-        """Say that the rest of this round is not visited; the next visit begins the next round."""
-        ...
-
-
-class _Unneeded:
-    """Visits of a tour that copies nothing."""
-
-    def skip(self) -> None:
-        """Do nothing."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Model:
-    """A loaded model. plan: where its pieces lie; None = all on the device.
+    """A loaded model. plan: where its pieces lie. residence: sees that they do.
 
     captions: refined caption tokens [P, D] by prompt and by the adapters that they were made with,
     least recent first. notices: what the user should know about how it was loaded.
@@ -56,7 +42,8 @@ class Model:
 
     checkpoint: Checkpoint
     place: Place
-    plan: Plan | None
+    plan: Plan
+    residence: Residence
     transformer: Transformer
     vae: Vae
     tokenizer: Tokenizer
@@ -67,16 +54,18 @@ class Model:
 
     def adapt(self, adapters: Sequence[Adapter], check: Callable[[], None] = _nothing) -> str:
         """Make the transformer act with exactly these adapters; else as `engine.lora.apply`."""
-        return apply(self.transformer, adapters, check)
+        try:
+            return apply(self.transformer, adapters, check, self.residence.lend)
+        finally:
+            self.residence.repack()
 
-    @contextmanager
-    def visiting(self, tour: Tour, rounds: int) -> Iterator[Visits]:
+    def visiting(self, tour: Tour, rounds: int) -> AbstractContextManager[Visits]:
         """Announce `rounds` rounds of a tour, so that its pieces are copied ahead of their visits.
 
-        Each is copied once a visit, and none beyond the last round. Does nothing where nothing of
+        Each is copied once a visit, and none beyond the last round. Costs nothing where nothing of
         the tour is streamed.
         """
-        yield _Unneeded()
+        return self.residence.visiting(tour, rounds)
 
     def features(self, ids: Tensor, check: Callable[[], None] = _nothing) -> Tensor:
         """Return the features [1, L, cap_feat_dim] of token ids [1, L] int64 on any device.
@@ -84,12 +73,15 @@ class Model:
         They lie on the device, in the type of the transformer. Loads the text encoder where it is
         not there, and lets it go again where the plan says so; `check` may raise between tensors.
         """
-        encoder = self._read_encoder(check)
-        with self.visiting(Tour.READ, 1):
-            features: Tensor = encoder(ids.to(self.place.device)).to(self.place.dtype)
-        if self.plan is None or self.plan.keep_encoder:
-            self.text_encoder = encoder
-        return features
+        if self.text_encoder is None:
+            self.text_encoder = self._read_encoder(check)
+        try:
+            with self.visiting(Tour.READ, 1):
+                features: Tensor = self.text_encoder(ids.to(self.place.device))
+        finally:
+            if not self.plan.keep_encoder:
+                self.drop_encoder()
+        return features.to(self.place.dtype)
 
     def refine(self, features: Tensor) -> Tensor:
         """Return the caption tokens [1, P, D] of features [1, L, cap_feat_dim]."""
@@ -118,14 +110,22 @@ class Model:
         """Let go of everything; the model cannot be used any more."""
         self.text_encoder = None
         self.captions.clear()
+        self.residence.close()
+
+    def drop_encoder(self) -> None:
+        """Let go of the text encoder; it is loaded again when a prompt needs it."""
+        self.text_encoder = None
+        self.residence.part(TEXT_ENCODER)
 
     def _read_encoder(self, check: Callable[[], None]) -> TextEncoder:
-        """Return the text encoder, loaded if it is not there."""
-        if self.text_encoder is not None:
-            return self.text_encoder
-        place = self.place
+        """Return the text encoder, freshly loaded."""
+        place, part = self.place, self.checkpoint.parts.text_encoder
+        device = torch.device(place.device)
         # Weights made in inference mode could never be copied over.
         with torch.inference_mode(False), torch.no_grad():
-            return load_text_encoder(
-                self.checkpoint, place.dtype, torch.device(place.device), check, form=place.form
-            )
+            with self.residence.landing(TEXT_ENCODER, part) as rest:
+                encoder = load_text_encoder(
+                    self.checkpoint, place.dtype, device, check, form=place.form, rest=rest
+                )
+            self.residence.join(encoder, rest)
+            return encoder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from engine.memory.model import Model as Model
 from engine.memory.place import DTYPES as DTYPES
 from engine.memory.place import Place as Place
 from engine.memory.plan import Plan
+from engine.memory.residence import TRANSFORMER, VAE, Residence
 from engine.memory.tensor_cache import PROMPTS, TensorCache
 from engine.model.vae import Vae
+from engine.settings import Settings
 
 PREVIEW_FILE = "preview.safetensors"
 PREVIEW_SEED = 0
@@ -52,12 +55,15 @@ class Studio:
         another place or other residents do. The one before is let go first, so that two never share
         the memory.
         """
+        wanted = plan or Plan(device=place.device, precision=place.precision)
         kept = self._model
-        if kept is not None and (kept.checkpoint, kept.place) == (checkpoint, place):
-            return kept
+        same = kept is not None and (kept.checkpoint, kept.place) == (checkpoint, place)
+        if kept is not None and same and kept.residence.serves(wanted):
+            return _replanned(kept, wanted)
         del kept
         self.forget()
-        self._model = _load(checkpoint, place, check, plan)
+        caches = (data_dir or Settings().data_dir) / CACHES
+        self._model = _load(checkpoint, Residence(wanted, place, caches), check)
         return self._model
 
     def prompts(self, data_dir: Path) -> TensorCache:
@@ -88,23 +94,42 @@ def _tidily(check: Callable[[], None]) -> Callable[[], None]:
     return tidy
 
 
-def _load(
-    checkpoint: Checkpoint, place: Place, check: Callable[[], None], plan: Plan | None
-) -> Model:
+def _replanned(kept: Model, plan: Plan) -> Model:
+    """Return a model that lies as planned already."""
+    kept.plan = plan
+    if not plan.keep_encoder and kept.text_encoder is not None:
+        kept.drop_encoder()
+    return kept
+
+
+def _load(checkpoint: Checkpoint, residence: Residence, check: Callable[[], None]) -> Model:
+    """Load what every job needs; the text encoder waits until a prompt is to be read."""
+    place, parts, check = residence.place, checkpoint.parts, _tidily(check)
     device = torch.device(place.device)
-    check = _tidily(check)
     tokenizer = load_tokenizer(checkpoint)
-    transformer = load_transformer(checkpoint, place.dtype, device, check, form=place.form)
-    vae = load_vae(checkpoint, place.dtype, device, check)
-    check()
+    with ExitStack() as undo:
+        undo.callback(residence.close)
+        with residence.landing(TRANSFORMER, parts.transformer) as rest:
+            transformer = load_transformer(
+                checkpoint, place.dtype, device, check, form=place.form, rest=rest
+            )
+        residence.join(transformer, rest)
+        with residence.landing(VAE, parts.vae) as vae_rest:
+            vae = load_vae(checkpoint, place.dtype, device, check, rest=vae_rest)
+        residence.join(vae, vae_rest)
+        check()
+        preview = _preview(checkpoint.path / PREVIEW_FILE, vae, place)
+        undo.pop_all()
     return Model(
         checkpoint=checkpoint,
         place=place,
-        plan=plan,
+        plan=residence.plan,
+        residence=residence,
         transformer=transformer,
         vae=vae,
         tokenizer=tokenizer,
-        preview=_preview(checkpoint.path / PREVIEW_FILE, vae, place),
+        preview=preview,
+        notices=(*rest.notices, *vae_rest.notices),
     )
 
 

@@ -30,7 +30,12 @@ class TextEncoder(nn.Module):
             self.model.rotary_emb = Qwen3RotaryEmbedding(self.model.config)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return features [B, L, cap_feat_dim] of token ids [B, L] int64."""
-        output = self.model(input_ids=tokens, use_cache=False)
+        """Return features [B, L, cap_feat_dim] of token ids [B, L] int64, on their device.
+
+        The table of embeddings may lie elsewhere: only the rows of these tokens are sent.
+        """
+        table: nn.Embedding = self.model.embed_tokens
+        rows = table(tokens.to(table.weight.device)).to(tokens.device)
+        output = self.model(inputs_embeds=rows, use_cache=False)
         features: Tensor = output.last_hidden_state
         return features
