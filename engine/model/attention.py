@@ -12,12 +12,15 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from engine.model.attempt import attempt
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Softmax attention of q, k, v within each row, [G, T, heads, head_dim] -> the same shape."""
@@ -61,31 +64,21 @@ class Checked:
     def __init__(self, name: str, attend: Attend, bound: float = _EXACT) -> None:
         self.name = name
         self.bound = bound
-        self.attend: Attend | None = attend
+        self.attend = attend
+        self.works = True
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend: three [G, T, heads, head_dim] -> the same shape."""
-        if self.attend is None:
+        if not self.works:
             return sdpa(q, k, v)
         try:
-            return attempt(self.attend, q, k, v)
+            return attempt(lambda: self.attend(q, k, v))
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             _log.warning("%s failed and is left out from now on: %s", self.name, error)
-            self.attend = None
+            self.works = False
             return sdpa(q, k, v)
-
-
-def attempt(attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attend, three [G, T, heads, head_dim]; raise `RuntimeError` whatever the failure is."""
-    try:
-        return attend(q, k, v)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:
-        # Libraries of strangers fail in types of their own.
-        raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 class _Library(NamedTuple):
@@ -194,17 +187,15 @@ def best(kernels: Sequence[Checked], trial: Trial) -> Attend:
 
 def attention_name(attend: Attend) -> str:
     """Return what to call an attention: the name of its kernel."""
-    return attend.name if isinstance(attend, Checked) and attend.attend is not None else "SDPA"
+    return attend.name if isinstance(attend, Checked) and attend.works else "SDPA"
 
 
 def _agrees(kernel: Checked, trial: Trial) -> bool:
     """Say whether a kernel computes what PyTorch's own does at every length of the trial."""
-    if kernel.attend is None:
-        return False
     for length in trial.lengths:
         q, k, v = trial.draw(length)
         try:
-            found = attempt(kernel.attend, q, k, v)
+            found = attempt(partial(kernel.attend, q, k, v))
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
