@@ -7,7 +7,8 @@ of usual machines. Residents are a tour's pieces in turn, the tour visited most 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -19,17 +20,15 @@ from engine.memory.residency import streamed_names
 from engine.memory.seconds import Clock
 from engine.memory.work import GIB, Budget, Decode, Footprint, Plan, Source, Wish, Work
 from engine.model.config import SIZE_MULTIPLE
-from engine.request import Precision
+from engine.request import MIN_SIDE, Precision
 
 __all__ = [
-    "Budget", "Decode", "Footprint", "Plan", "Source", "Wish", "Work", "least_bytes", "make_plan",
+    "Budget", "Decode", "Footprint", "Plan", "Source", "Wish", "Work", "can_keep", "least_bytes", "make_plan",
     "workable_size",
 ]  # fmt: skip
 
 EVEN: Final = 1.01
 """Times that differ by no more than this are the same to a user, and to a prediction."""
-
-_LEAST_SIDE: Final = 64
 
 
 def make_plan(
@@ -103,6 +102,14 @@ def _plan(case: Case, clock: Clock, choice: Choice, backing: Backing) -> Plan:
     )
 
 
+def can_keep(
+    work: Work, sizes: Sizes, footprint: Footprint, budget: Budget, tours: Collection[Tour]
+) -> bool:
+    """Say whether all pieces of some tours can stay on the device."""
+    choices = Case(work, sizes, footprint, budget, Wish()).choices()
+    return any(all(choice.level.copied[tour] == 0 for tour in tours) for choice in choices)
+
+
 def least_bytes(work: Work, sizes: Sizes, footprint: Footprint, budget: Budget) -> int:
     """Return the smallest `device_bytes` that the work can be done with, whatever the budget's."""
     return Case(work, sizes, footprint, budget, Wish()).least()
@@ -113,20 +120,25 @@ def workable_size(
 ) -> tuple[int, int] | None:
     """Return the largest width and height, of about this shape, that one picture can have."""
     longest = max(work.width, work.height)
-    for side in range(longest - SIZE_MULTIPLE, _LEAST_SIDE - 1, -SIZE_MULTIPLE):
-        smaller = replace(
-            work,
-            width=_scaled(work.width, side, longest),
-            height=_scaled(work.height, side, longest),
-        )
-        if least_bytes(smaller, sizes, footprint, budget) <= budget.device_bytes:
-            return smaller.width, smaller.height
-    return None
+
+    def smaller(side: int) -> Work:
+        width, height = (_scaled(one, side, longest) for one in (work.width, work.height))
+        return replace(work, width=width, height=height)
+
+    def least(side: int) -> int:
+        return least_bytes(smaller(side), sizes, footprint, budget)
+
+    sides = range(MIN_SIDE, longest, SIZE_MULTIPLE)
+    workable = bisect_right(sides, budget.device_bytes, key=least)
+    if workable == 0:
+        return None
+    found = smaller(sides[workable - 1])
+    return found.width, found.height
 
 
 def _scaled(side: int, longest: int, before: int) -> int:
     cells = round(side * longest / before / SIZE_MULTIPLE)
-    return max(_LEAST_SIDE, cells * SIZE_MULTIPLE)
+    return max(MIN_SIDE, cells * SIZE_MULTIPLE)
 
 
 def _impossible(case: Case, footprint: Footprint) -> OutOfMemory:

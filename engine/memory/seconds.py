@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from engine.hardware import Rates
 from engine.memory.backing import Backing
 from engine.memory.choices import SLOTS, Choice
 from engine.memory.pieces import Sizes, Tour
@@ -39,19 +40,25 @@ _MAP_BYTES: Final = 12e3
 _HALVES: Final = MappingProxyType({"int8": "bf16"})
 
 
+def assumed(device: str, rates: Rates) -> Rates:
+    """Return rates with those of a usual machine where nothing was measured."""
+    usual = _PROCESSOR if device == "cpu" else _CARD
+    known = {kind: rate for kind, rate in rates.operations.items() if rate > 0}
+    return Rates(link=rates.link or _LINK, disk=rates.disk or _DISK, operations={**usual, **known})
+
+
 class Clock:
     """Tells how long a job takes by each choice."""
 
     def __init__(self, work: Work, sizes: Sizes, budget: Budget) -> None:
-        self._work, self._budget, rates = work, budget, budget.rates
-        assumed = _PROCESSOR if budget.device == "cpu" else _CARD
-        self._rates = {**assumed, **{k: v for k, v in rates.operations.items() if v > 0}}
-        kinds = {piece.kind for piece in sizes.pieces}
-        self._measured = all(rates.operations.get(kind, 0.0) > 0 for kind in kinds)
+        self._work, self._budget = work, budget
+        self._rates = assumed(budget.device, budget.rates)
+        speeds, measured = self._rates.operations, budget.rates.operations
+        self._is_timed = all(measured.get(piece.kind, 0.0) > 0 for piece in sizes.pieces)
         self._products, self._mixing = dict.fromkeys(Tour, 0.0), dict.fromkeys(Tour, 0.0)
         for piece in sizes.pieces:
-            self._products[piece.tour] += piece.operations / self._rates[piece.kind]
-            rate = self._rates[_HALVES.get(piece.kind, piece.kind)]
+            self._products[piece.tour] += piece.operations / speeds[piece.kind]
+            rate = speeds[_HALVES.get(piece.kind, piece.kind)]
             self._mixing[piece.tour] += piece.mixing / (rate * _MIXING)
 
     def seconds(self, choice: Choice, backing: Backing) -> float:
@@ -92,7 +99,7 @@ class Clock:
     def loading(self, sizes: Sizes) -> float:
         """Return the seconds that it takes at least to load the model anew."""
         total = sizes.fixed_bytes + sum(piece.bytes for piece in sizes.pieces)
-        return total / (self._budget.rates.disk or _DISK)
+        return total / self._rates.disk
 
     def is_measured(self, choice: Choice, backing: Backing) -> bool:
         """Say whether every rate that the seconds follow from was measured."""
@@ -100,7 +107,7 @@ class Clock:
         sources = {backing.source, backing.encoder_source} if level.streams else set()
         crosses = (level.streams or choice.way.decode.on_host) and not self._budget.is_host
         return (
-            self._measured
+            self._is_timed
             and (rates.link > 0 or not crosses)
             and (rates.disk > 0 or Source.FILE not in sources)
         )
@@ -109,20 +116,20 @@ class Clock:
         return _OVERHEAD * count * (self._products[tour] + count * self._mixing[tour])
 
     def _copy(self, size: int, tour: Tour, backing: Backing) -> float:
-        rates = self._budget.rates
+        rates = self._rates
         source = backing.encoder_source if tour is Tour.READ else backing.source
-        speeds = [] if self._budget.is_host else [rates.link or _LINK]
+        speeds = [] if self._budget.is_host else [rates.link]
         if source is Source.PAGED:
             speeds.append(_PAGES)
         if source is Source.FILE:
-            speeds.append(rates.disk or _DISK)
+            speeds.append(rates.disk)
         return size / min(speeds) if size else 0.0
 
     def _decoded(self, decode: Decode, copied: float) -> float:
         """Return the seconds of one picture; a strip computes a row more on either side."""
         pixels = self._work.width * self._work.height
         twice = 1.0 if decode.rows is None else (decode.rows + 2) / decode.rows
-        moved = _MAP_BYTES * pixels / (self._budget.rates.link or _LINK) * decode.on_host
+        moved = _MAP_BYTES * pixels / self._rates.link * decode.on_host
         return max(self._compute_maps(pixels) * twice, copied) + moved
 
     def _compute_maps(self, pixels: int) -> float:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.errors import BadRequest
-from engine.hardware import MIN_BF16_CAPABILITY, Hardware
+from engine.hardware import MIN_BF16_CAPABILITY, Card, Hardware
+from engine.memory.activations import footprint_of
+from engine.memory.budget import numbers_of
+from engine.memory.pieces import Tour, sizes_of
+from engine.memory.plan import Budget, Work, can_keep
 from engine.request import MAX_SEED, Device, Precision, Request
 from engine.variants import Variant
 from engine.variants.step_saving import ALWAYS_COMPUTED, FIRST_STEPS, LAST_STEPS
@@ -46,21 +51,63 @@ def choose_device(wanted: str, hardware: Hardware) -> str:
     return wanted
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What a model must fit into to be computed in more than int8.
+
+    card: None for the CPU. has_bf16: whether the CPU computes in bfloat16 by itself.
+    """
+
+    checkpoint: Checkpoint
+    work: Work
+    budget: Budget
+    card: Card | None = None
+    has_bf16: bool = False
+
+    def holds(self, precision: Precision) -> bool:
+        """Say whether what is computed at every step stays there; on the CPU the whole model."""
+        numbers = numbers_of(precision, self.budget.device, self.card, has_bf16=self.has_bf16)
+        sizes, footprint = (
+            sizes_of(self.checkpoint, numbers),
+            footprint_of(self.checkpoint, numbers),
+        )
+        tours = tuple(Tour) if self.budget.is_host else (Tour.REFINE, Tour.MODULATE, Tour.DENOISE)
+        return can_keep(self.work, sizes, footprint, self.budget, tours)
+
+
 def choose_precision(
-    wanted: Precision, device: str, hardware: Hardware, *, stored_int8: bool = False
+    wanted: Precision,
+    device: str,
+    hardware: Hardware,
+    *,
+    stored_int8: bool = False,
+    room: Room | None = None,
 ) -> Precision:
-    """Return the number type of the weights on `device`. stored_int8: the files hold integers."""
+    """Return the number type of the weights on `device`.
+
+    stored_int8: the files hold integers. Of what a device computes well in, AUTO takes the first
+    that there is room for, and int8 where there is for none; room: None = plenty.
+    """
     if wanted is not Precision.AUTO:
         return wanted
     if stored_int8:
         return Precision.INT8
-    if not device.startswith("cuda"):
-        return Precision.FP32
+    suited = _suited(device, hardware, has_bf16=room is not None and room.has_bf16)
+    fitting = (one for one in suited if room is None or room.holds(one))
+    return next(fitting, Precision.INT8)
+
+
+def _suited(device: str, hardware: Hardware, *, has_bf16: bool) -> tuple[Precision, ...]:
+    """Return the number types that a device computes well in, the best first, beside int8."""
+    if device == Device.CPU:
+        return (Precision.FP32, Precision.BF16) if has_bf16 else (Precision.FP32,)
+    if device == Device.MPS:
+        return Precision.FP32, Precision.BF16
     card = int(device.partition(":")[2] or 0)
     generation = hardware.cuda[card][0]
     if generation >= MIN_BF16_CAPABILITY:
-        return Precision.BF16
-    return Precision.FP16 if generation >= MIN_FP16_CAPABILITY else Precision.FP32
+        return (Precision.BF16,)
+    return (Precision.FP16,) if generation >= MIN_FP16_CAPABILITY else (Precision.FP32,)
 
 
 def complete(request: Request, checkpoint: Checkpoint, drawn_seed: int) -> Request:
