@@ -12,7 +12,7 @@ from engine.request import Request
 from engine.sampling import twinflow
 from engine.sampling.samplers import SAMPLERS
 from engine.sampling.schedules import schedule
-from engine.tasks.course import choose_course
+from engine.tasks.course import choose_course, reused
 from engine.tasks.text_to_image import noise
 from engine.variants import VARIANTS, Solver, by_name
 from tests.engine.workbench import model_of
@@ -31,6 +31,24 @@ def test_twinflow_goes_its_own_way():
     course = choose_course(request, by_name("twinflow-turbo"))
     assert torch.equal(course.sigmas, twinflow.schedule(4))
     assert torch.equal(course.targets, twinflow.target_times(course.sigmas))
+
+
+def test_steps_are_saved_where_the_request_asks_and_the_model_heeds_it():
+    asked = Request(prompt="x", steps=20, shift=2.0, step_cache=0.1)
+    course = choose_course(asked, by_name("base"))
+    first, second = course.extras().step_cache, course.extras().step_cache
+    assert first is not None
+    assert first is not second
+    for name, request in (("base", asked.with_values(step_cache=0.0)), ("turbo", asked)):
+        assert choose_course(request, by_name(name)).extras().step_cache is None
+    twinflow = choose_course(asked.with_values(steps=4), by_name("twinflow-turbo")).extras()
+    assert twinflow.step_cache is None
+    assert twinflow.targets is not None
+
+
+def test_the_recipe_says_which_steps_were_reused():
+    assert reused((), 20) == ""
+    assert reused((3, 5), 20) == "steps 4, 6 of 20 reuse most of an earlier one"
 
 
 def test_the_draws_of_a_seed_are_its_own_and_differ():
