@@ -16,13 +16,24 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import BinaryIO
 
 from engine import events
 from engine.errors import BugError, Cancelled, StudioError, WorkerLost, report
 from engine.events import JobEvent, Result
+from engine.hardware import Tuning
 from engine.jobs import wire
-from engine.jobs.order import CancelOrder, Hooks, Order, Step, WorkerBroken, WorkerState
+from engine.jobs.order import (
+    CancelOrder,
+    Hooks,
+    Order,
+    Step,
+    Tuned,
+    TuneOrder,
+    WorkerBroken,
+    WorkerState,
+)
 from engine.request import Device, Precision
 
 PATIENCE_SECONDS = 2.0
@@ -35,16 +46,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Painter:
-    """What does the work: `paint` makes the pictures, `state` describes the last job's device."""
+    """What does the work: `paint` makes the pictures, `state` describes the last job's device.
+
+    tune: finds the fastest ways of that device; its argument may raise to stop that.
+    """
 
     paint: Callable[[Order, Hooks], Result]
     state: Callable[[], WorkerState]
+    tune: Callable[[Path, Callable[[], None]], Tuning]
 
 
 def real_painter() -> Painter:
     """Return the painter of this machine; importing it takes seconds, for it brings torch."""
     from engine.memory.probe import describe, hardware
     from engine.memory.studio import Studio
+    from engine.memory.tune import tune
     from engine.run import execute
     from engine.tasks.resolve import choose_device, choose_precision
 
@@ -60,7 +76,11 @@ def real_painter() -> Painter:
         precision = choose_precision(Precision.AUTO, device, machine)
         return replace(describe(device), precision=precision)
 
-    return Painter(paint=paint, state=state)
+    def find_ways(data_dir: Path, check: Callable[[], None]) -> Tuning:
+        studio.forget()
+        return tune(device, data_dir, check)
+
+    return Painter(paint=paint, state=state, tune=find_ways)
 
 
 def serve(
@@ -75,6 +95,8 @@ def serve(
         for message in inbox:
             if isinstance(message, Order):
                 worker.take(message, pool)
+            elif isinstance(message, TuneOrder):
+                pool.submit(worker.tune, message).add_done_callback(worker.answer)
             elif isinstance(message, CancelOrder):
                 worker.cancelled.add(message.job)
 
@@ -121,6 +143,22 @@ class _Worker:
         """
         attempt = pool.submit(self._paint, order)
         pool.submit(self._describe).add_done_callback(self._finish(order.job, attempt))
+
+    def tune(self, order: TuneOrder) -> Tuning:
+        """Find the fastest ways of this machine."""
+        return self._ready().tune(order.data_dir, self._check_open)
+
+    def answer(self, attempt: Future[Tuning]) -> None:
+        """Tell what came of that."""
+        error = attempt.exception()
+        if error is None:
+            self._send(Tuned(tuning=attempt.result()))
+        else:
+            self._send(Tuned(error=report(_logged(error))))
+
+    def _check_open(self) -> None:
+        if self.closing.is_set():
+            raise Cancelled("The program ends.")
 
     def _paint(self, order: Order) -> Result:
         painter = self._ready()

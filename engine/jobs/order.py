@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.errors import ErrorReport
 from engine.events import Stage
-from engine.hardware import Card, Host, Rates
+from engine.hardware import Card, Host, Rates, Tuning
 from engine.request import Precision, Request
 from engine.settings import Profile, Settings
 
@@ -58,6 +58,21 @@ class CancelOrder:
     """Asks the painting process to stop a job."""
 
     job: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneOrder:
+    """Asks the painting process to find its fastest ways; data_dir: where the winners are kept."""
+
+    data_dir: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """Answers a `TuneOrder`: what was found, or why nothing was."""
+
+    tuning: Tuning | None = None
+    error: ErrorReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

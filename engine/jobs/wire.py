@@ -16,8 +16,16 @@ from typing import Any
 
 from engine import events
 from engine.errors import ErrorReport
-from engine.hardware import Card, Host, Rates
-from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
+from engine.hardware import Card, Choice, Host, Rates, Tuning
+from engine.jobs.order import (
+    CancelOrder,
+    Order,
+    Output,
+    Tuned,
+    TuneOrder,
+    WorkerBroken,
+    WorkerState,
+)
 from engine.request import Lora, Precision, Request
 from engine.settings import Profile
 
@@ -38,6 +46,10 @@ RECORDS: Mapping[str, type] = MappingProxyType(
             Card,
             Host,
             Rates,
+            Choice,
+            Tuning,
+            TuneOrder,
+            Tuned,
             events.Started,
             events.Progress,
             events.Warned,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from engine.service.engine import Engine, Status
+from engine.service.engine import Engine
+from engine.service.status import Status
 
 __all__ = ["Engine", "Status"]

@@ -11,52 +11,45 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from engine import settings as settings_file
 from engine.errors import (
     Cancelled,
     ErrorReport,
     NotFound,
+    QueueFull,
     StudioError,
     WorkerLost,
     from_report,
     report,
 )
 from engine.events import Done, Failed, JobEvent, Result
+from engine.hardware import Tuning
 from engine.hub.plan import DownloadPlan, plan_download
 from engine.hub.service import Downloads
 from engine.jobs.desk import Desk
-from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
+from engine.jobs.order import (
+    CancelOrder,
+    Order,
+    Output,
+    Tuned,
+    TuneOrder,
+    WorkerBroken,
+    WorkerState,
+)
 from engine.request import Device, Precision, Request
 from engine.service.catalogue import Catalogue
 from engine.service.links import GRACE_SECONDS, Link, ProcessLink, ThreadLink
+from engine.service.status import Status, status_of
 from engine.settings import Settings
 from engine.storage import sweep_temporary
 from engine.tasks.find import MODELS, find_model
 from engine.variants import VARIANTS, Variant, by_name
 
-State = Literal["starting", "ready", "busy", "restarting"]
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """How the engine is: its state, the device and its memory in words, and how many jobs wait.
-
-    total_bytes: memory that the device has, 0 while that is unknown. precision: what automatic
-    comes to there, None while that is unknown.
-    """
-
-    state: State
-    device: str
-    memory: str
-    queue: int
-    total_bytes: int = 0
-    precision: Precision | None = None
 
 
 class Engine:
@@ -82,6 +75,7 @@ class Engine:
         self._link: Link | None = None
         self._state: WorkerState | None = None
         self._was_lost = False
+        self._tuned: Tuned | None = None
         self._downloads = Downloads()
         self._closed = threading.Event()
         self._wanted = threading.Event()
@@ -191,21 +185,33 @@ class Engine:
             case _:
                 raise Cancelled("The job was cancelled.")
 
+    def optimise(self) -> Tuning:
+        """Find the fastest ways that this machine has of computing, and keep them; takes a minute.
+
+        Jobs that come meanwhile wait. Raise an error of the tree, `QueueFull` while one is painted.
+        """
+        with self._news:
+            self._check_open()
+            if self._desk.running is not None:
+                raise QueueFull("A picture is being painted.", "Optimise once it is done.")
+            self._wanted.set()
+            # A worker that cannot begin is not wanted any more.
+            self._wait_for(lambda: self._state is not None or not self._wanted.is_set())
+            self._tuned, link = None, self._link
+            if link is not None:
+                link.send(TuneOrder(data_dir=self._settings.data_dir))
+                self._wait_for(lambda: self._tuned is not None or self._link is not link)
+            told: Tuned | None = self._tuned
+        if told is None or told.tuning is None:
+            error = told.error if told is not None else None
+            raise from_report(error) if error else WorkerLost("The painting process was lost.")
+        return told.tuning
+
     def status(self) -> Status:
         """Say how the engine is, without waiting."""
         with self._news:
-            state: State = "restarting" if self._was_lost else "starting"
-            if self._state is not None:
-                state = "busy" if self._desk.running else "ready"
-            told = self._state or WorkerState(device="", memory="")
-            return Status(
-                state=state,
-                device=told.device,
-                memory=told.memory,
-                queue=self._desk.waiting,
-                total_bytes=told.total_bytes,
-                precision=told.precision,
-            )
+            busy, waiting = self._desk.running is not None, self._desk.waiting
+            return status_of(self._state, busy=busy, lost=self._was_lost, waiting=waiting)
 
     def models(self) -> tuple[Variant, ...]:
         """Return the model variants that the program knows, in the order to offer them."""
@@ -260,6 +266,15 @@ class Engine:
             link.dismiss()
         self._downloads.close()
         self._supervisor.join(2 * GRACE_SECONDS)
+
+    def _wait_for(self, done: Callable[[], bool]) -> None:
+        """Wait, holding the lock, until something is so; raise `WorkerLost` when the engine closes.
+
+        With a limit each time, so that Ctrl-C is heard on every system.
+        """
+        while not done():
+            self._check_open()
+            self._news.wait(0.5)
 
     def _check_open(self) -> None:
         if self._closed.is_set():
@@ -321,6 +336,8 @@ class Engine:
                     self._was_lost = False
                 case JobEvent():
                     self._desk.record(message)
+                case Tuned():
+                    self._tuned = message
                 case WorkerBroken() if self._link is not None:
                     self._state = None
                     self._link.end()

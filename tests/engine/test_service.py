@@ -14,7 +14,7 @@ from engine.jobs.desk import MAX_WAITING
 from engine.jobs.order import WorkerBroken
 from engine.service.links import ThreadLink
 from engine.worker import Painter
-from tests.engine.fakes import STATE, Script, result
+from tests.engine.fakes import STATE, TUNING, Script, result, tune
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_a_lost_card_costs_the_job_that_lost_it_and_no_other():
                 raise errors.WorkerLost("The card failed.")
             return result()
 
-        return Painter(paint=paint, state=lambda: STATE)
+        return Painter(paint=paint, state=lambda: STATE, tune=tune)
 
     with Engine(hire=lambda: ThreadLink(painter)) as engine:
         jobs = [engine.submit(ask(prompt)) for prompt in ("lost", "a", "b", "c")]
@@ -275,7 +275,7 @@ def test_the_users_settings_fill_what_the_request_leaves_open(script, tmp_path):
         device="cpu", precision="bf16", vram_gb=4.0, profile=Profile.LOW_RAM_LOW_VRAM,
         output_folder=tmp_path,
     )  # fmt: skip
-    painter = Painter(paint=remember, state=lambda: STATE)
+    painter = Painter(paint=remember, state=lambda: STATE, tune=tune)
     with Engine(settings, hire=lambda: ThreadLink(lambda: painter)) as engine:
         engine.generate(ask("steps 0"))
         engine.generate(Request(prompt="steps 0", device="cuda", precision="fp32"))
@@ -293,7 +293,7 @@ def test_new_settings_are_saved_and_hold_for_later_jobs_only(script, tmp_path):
         orders.append(order)
         return script.paint(order, hooks)
 
-    painter = Painter(paint=remember, state=lambda: STATE)
+    painter = Painter(paint=remember, state=lambda: STATE, tune=tune)
     settings = Settings(data_dir=tmp_path, output_folder=tmp_path / "old")
     with Engine(settings, hire=lambda: ThreadLink(lambda: painter)) as engine:
         first, second = engine.submit(ask("hold")), engine.submit(ask("steps 0"))
@@ -384,3 +384,33 @@ def test_an_engine_that_sleeps_hires_nobody_until_it_is_woken(script):
 def test_a_job_wakes_an_engine_that_sleeps(script):
     with Engine(asleep=True, hire=script.link) as engine:
         assert isinstance(ending(engine, engine.submit(ask("steps 0"))), events.Done)
+
+
+def test_the_fastest_ways_are_found_by_the_worker(script):
+    with Engine(hire=script.link) as engine:
+        assert engine.optimise() == TUNING
+        assert engine.generate(ask("steps 0")) == result()
+
+
+def test_what_goes_wrong_while_optimising_is_told_and_the_worker_goes_on(script, tmp_path):
+    with Engine(Settings(data_dir=tmp_path / "wrong"), hire=script.link) as engine:
+        with pytest.raises(errors.OutOfMemory, match="Too little"):
+            engine.optimise()
+        assert engine.generate(ask("steps 0")) == result()
+
+
+def test_nothing_is_optimised_beside_a_job(script):
+    with Engine(hire=script.link) as engine:
+        job = engine.submit(ask("hold"))
+        next(event for event in engine.events(job) if isinstance(event, events.Started))
+        with pytest.raises(errors.QueueFull, match="being painted"):
+            engine.optimise()
+        script.release.set()
+
+
+def test_optimising_ends_where_no_worker_begins():
+    def broken() -> Painter:
+        raise errors.OutOfMemory("No torch.")
+
+    with Engine(hire=lambda: ThreadLink(broken)) as engine, pytest.raises(errors.WorkerLost):
+        engine.optimise()

@@ -13,7 +13,7 @@ from engine.jobs import wire
 from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
 from engine.request import Request
 from engine.worker import Painter, serve
-from tests.engine.fakes import STATE, Script
+from tests.engine.fakes import STATE, Script, tune
 
 
 def order(prompt: str, job: str = "job") -> Order:
@@ -114,7 +114,7 @@ def without_machine(script: Script, answers: int) -> Painter:
             raise RuntimeError("no such card")
         return left.pop()
 
-    return Painter(paint=script.paint, state=state)
+    return Painter(paint=script.paint, state=state, tune=tune)
 
 
 def test_a_machine_that_cannot_be_described_is_no_worker():
@@ -195,7 +195,8 @@ def test_a_failure_pins_nothing_of_the_job():
 
     gc.disable()
     try:
-        serve(iter([order("x")]), note, lambda: Painter(paint=paint, state=lambda: STATE))
+        painter = Painter(paint=paint, state=lambda: STATE, tune=tune)
+        serve(iter([order("x")]), note, lambda: painter)
         assert [type(m) for m in seen] == [events.Failed]
         assert alive[0]() is None
     finally:

@@ -31,6 +31,7 @@ from engine.jobs.order import Hooks, Order, Step, WorkerState
 from engine.service.links import ThreadLink
 from engine.variants import VARIANTS
 from engine.worker import Painter
+from tests.engine.fakes import tune
 from tests.ui.fake_catalogue import FakeCatalogue, Shelves
 from tests.ui.fake_downloads import FakeDownloads, make_plan
 
@@ -80,7 +81,7 @@ class FakeEngine(Engine):
         state = WorkerState(
             device="NVIDIA RTX 4070", memory="3.1 of 12.0 GiB in use", total_bytes=12 * 2**30
         )
-        return Painter(paint=self._paint, state=lambda: state)
+        return Painter(paint=self._paint, state=lambda: state, tune=tune)
 
     def _paint(self, order: Order, hooks: Hooks) -> Result:
         begun = time.monotonic()

@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from engine import errors, events
-from engine.hardware import Card, Host, Rates
+from engine.hardware import Card, Choice, Host, Rates, Tuning
 from engine.jobs import wire
-from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
+from engine.jobs.order import (
+    CancelOrder,
+    Order,
+    Output,
+    Tuned,
+    TuneOrder,
+    WorkerBroken,
+    WorkerState,
+)
 from engine.request import Lora, Precision, Request
 from engine.settings import Profile
 
@@ -32,6 +40,7 @@ RESULT = events.Result(
     peak_memory=0.25,
     warnings=("careful",),
 )
+CHOICE = Choice(subject="a", name="b", seconds=1.0, taken=True)
 MESSAGES = [
     Order(
         job="1",
@@ -50,6 +59,9 @@ MESSAGES = [
         host=Host(total_bytes=2**34, available_bytes=2**33, cores=8),
         rates=Rates(link=2.5e10, disk=3e9, operations={"int8": 1e14}),
     ),
+    TuneOrder(data_dir=Path("d")),
+    Tuned(tuning=Tuning(device="x", choices=(CHOICE,), seconds=2.0)),
+    Tuned(error=REPORT),
     WorkerBroken(error=REPORT),
     events.Started(job="1"),
     events.Progress(job="1", stage=events.Stage.DECODING, step=1, total=2, preview=b"\xff\0\n"),
