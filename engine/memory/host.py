@@ -17,7 +17,7 @@ from engine.setup.live import mac_available
 
 ROOT: Final = Path("/")
 UNLIMITED: Final = 1 << 60
-"""The first version of control groups says about 2^63 where there is no limit."""
+"""Bytes; the first version of control groups says about 2^63 instead, which is no limit either."""
 
 _MEMINFO: Final = re.compile(r"^(MemTotal|MemAvailable):\s+(\d+) kB$", re.MULTILINE)
 _FILE_PAGES: Final = re.compile(r"^(?:in)?active_file (\d+)$", re.MULTILINE)
@@ -28,7 +28,7 @@ _FIRST_FILE_PAGES: Final = re.compile(r"^total_(?:in)?active_file (\d+)$", re.MU
 class Group:
     """A control group of Linux. limit: bytes; used: what cannot be taken back; cores: its quota.
 
-    `UNLIMITED` and infinity stand for no limit.
+    `UNLIMITED`, or more, and infinity stand for no limit.
     """
 
     limit: int = UNLIMITED
@@ -129,7 +129,7 @@ def _second(folder: Path) -> Group:
 
 
 def _first_memory(folder: Path) -> Group:
-    limit = min(UNLIMITED, _number(folder / "memory.limit_in_bytes", UNLIMITED))
+    limit = _number(folder / "memory.limit_in_bytes", UNLIMITED)
     return Group(limit=limit, used=_used(folder, "memory.usage_in_bytes", _FIRST_FILE_PAGES))
 
 

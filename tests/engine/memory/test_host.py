@@ -85,7 +85,7 @@ def test_a_full_container_is_not_an_unknown_one(system):
 @linux
 @pytest.mark.parametrize("path", ["/docker/0a1b", "/.."])
 def test_a_path_of_the_outside_leads_to_the_containers_own_group(system, path):
-    files = {"proc/self/cgroup": f"0::{path}\n"}
+    files = {"proc/self/cgroup": f"0::{path}\n", "sys/fs/memory.max": GIB}
     assert system(files | second(memory_max=8 * GIB)).total_bytes == 8 * GIB
 
 
@@ -117,6 +117,12 @@ def test_the_first_version_without_limits_has_none(system):
 @pytest.mark.parametrize("text", ["", "no colons", "0::/\n", "0::", "x:y:z\n:::\n", "0::/a\0b"])
 def test_a_strange_kernel_limits_nothing(system, text):
     assert system({"proc/self/cgroup": text}).total_bytes == 32 * GIB
+
+
+@linux
+def test_there_is_always_a_core(system):
+    files = {"proc/self/cgroup": "0::/\n", **second(cpu_max="0 100000")}
+    assert system(files).cores == 1
 
 
 @linux
