@@ -105,6 +105,7 @@ class Denoiser:
             return whole.float()
         before, tokens = self._transformer.begin(x, modulation, context)
         change = tokens - before
+        del before
         rest = cache.reuse(change, step)
         if rest is None:
             self.evaluations += branches

@@ -29,25 +29,32 @@ class StepCache:
         self._in_a_row = 0
 
     def reuse(self, change: Tensor, step: int) -> Tensor | None:
-        """Return what the other blocks are taken to add, [G, T, D]; None if they must compute.
+        """Return what the other blocks are taken to add, [G, T, D].
 
+        None if they must compute; `keep` then belongs to the step.
         change: what the first block added to the tokens at `step`, [G, T, D]; compared in one
         piece, so that both branches of guidance go the same way. Reads one number from the device.
         """
-        if self._kept is None or step not in self._allowed or self._in_a_row == MOST_IN_A_ROW:
-            return None
-        before, rest = self._kept
-        # Where guidance ends, the tokens are half as many.
-        if before.shape != change.shape or not _distance(change, before) < self._threshold:
-            return None
-        self._in_a_row += 1
-        self.skipped = (*self.skipped, step)
-        return rest
+        kept = self._kept
+        if kept is not None and self._may(step) and self._is_near(change, kept[0]):
+            self._in_a_row += 1
+            self.skipped = (*self.skipped, step)
+            return kept[1]
+        # Let go before the other blocks compute, which need the memory.
+        self._kept = None
+        return None
 
     def keep(self, change: Tensor, rest: Tensor) -> None:
         """Keep what a computed step's first block and its other blocks added, [G, T, D] each."""
         self._kept = change, rest
         self._in_a_row = 0
+
+    def _may(self, step: int) -> bool:
+        return step in self._allowed and self._in_a_row < MOST_IN_A_ROW
+
+    def _is_near(self, change: Tensor, before: Tensor) -> bool:
+        """Compare two changes [G, T, D]; where guidance ends, the tokens are half as many."""
+        return before.shape == change.shape and _distance(change, before) < self._threshold
 
 
 def _distance(change: Tensor, before: Tensor) -> float:
