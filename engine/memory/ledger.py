@@ -25,8 +25,9 @@ from engine.request import Precision
 Layout = tuple[tuple[int, ...], int]
 """The shape of a tensor, and the bytes of one of its numbers."""
 
-_SCALE_BYTES: Final = 4
+_SINGLE_BYTES: Final = 4
 _HALF_BYTES: Final = 2
+_MULTIPLE: Final = 8
 _STAGE: Final = re.compile(r"vae\.decoder\.stages\.(\d+)\.(upsample)?")
 
 
@@ -75,10 +76,12 @@ class Ledger:
         """Yield the tensors that a weight lies in."""
         shape = self.weights[path]
         if self._is_int8(path):
-            yield shape, 1
-            yield shape[:1], _SCALE_BYTES
+            # Filled up to what the products of whole numbers demand.
+            yield tuple(-(-side // _MULTIPLE) * _MULTIPLE for side in shape), 1
+            yield shape[:1], _SINGLE_BYTES
         elif self.numbers.half and _is_product(path):
             yield shape, _HALF_BYTES
+            yield (1,), _SINGLE_BYTES
         else:
             yield shape, self.numbers.item_bytes
 

@@ -151,7 +151,8 @@ def _modules(ledger: Ledger) -> dict[str, list[str]]:
     return found
 
 
-def _tour(name: str) -> Tour:
+def tour_of(name: str) -> Tour:
+    """Return the tour that a piece, by its name, or a weight, by its path, belongs to."""
     return next(tour for tour, pattern in _MEMBERS if pattern.match(name))
 
 
@@ -159,7 +160,7 @@ def _cut(
     ledger: Ledger, module: str, paths: list[str], largest: int
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield a module, or the parts of a block that is larger than `largest`, with their weights."""
-    if _tour(module) not in {Tour.REFINE, Tour.DENOISE} or _slab(ledger, paths) <= largest:
+    if tour_of(module) not in {Tour.REFINE, Tour.DENOISE} or _slab(ledger, paths) <= largest:
         yield module, paths
         return
     for part in PARTS:
@@ -168,7 +169,7 @@ def _cut(
 
 def _piece(ledger: Ledger, name: str, paths: Sequence[str], widths: Mapping[Tour, int]) -> Piece:
     """Describe a piece; widths: of the queries of the blocks of a tour."""
-    tour = _tour(name)
+    tour = tour_of(name)
     heaviest = max(paths, key=ledger.operations)
     attends = not name.endswith(PARTS[1:])
     return Piece(

@@ -166,7 +166,10 @@ class Plan:
         return all(kept == every for name, kept, every in self.resident if name == tour)
 
     def describe(self) -> str:
-        """Return the plan in one line, for recipes and for `--json`."""
+        """Return the plan in one line, for recipes and for `--json`.
+
+        What is free of the memory is left out, for it changes from one moment to the next.
+        """
         parts = [f"{self.device} {self.precision}"]
         if self.streamed:
             kept = ", ".join(f"{tour} {n} of {every}" for tour, n, every in self.resident)
@@ -180,7 +183,7 @@ class Plan:
         if self.decode.rows is not None:
             where = ", maps in host memory" if self.decode.on_host else ""
             parts.append(f"decoded by {self.decode.rows} rows{where}")
-        parts.append(f"peak {self.peak_bytes / GIB:.2f} of {self.budget_bytes / GIB:.2f} GiB")
+        parts.append(f"peak {self.peak_bytes / GIB:.2f} GiB")
         return "; ".join(parts)
 
 
