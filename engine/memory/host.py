@@ -91,8 +91,7 @@ def windows_memory(ask: Callable[[object], int]) -> tuple[int, int]:
     What may be committed bounds what may be taken: Windows promises no more than it can keep.
     """
     status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
-    if not ask(ctypes.byref(status)):
-        return 0, 0
+    ask(ctypes.byref(status))
     return status.total, min(status.available, status.available_commit)
 
 

@@ -10,7 +10,6 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from torch import Tensor
 from engine.errors import DiskError
 from engine.hardware import Rates
 from engine.memory import machine_file
+from engine.memory.accelerator import Accelerator, accelerator_for
 from engine.memory.disk import disk_rate, sample
 from engine.memory.host import host
 from engine.quant.products import choose
@@ -116,53 +116,38 @@ def _disk(data_dir: Path, model: Path | None) -> float:
 
 
 def _measure(device: torch.device) -> Rates:
-    link = _within(link_rate(device), LINK) if device.type == "cuda" else 0.0
+    is_card = device.type == "cuda"
+    link = _within(link_rate(accelerator_for(device)), LINK) if is_card else 0.0
     operations = {str(name): _within(rate, OPERATIONS) for name, rate in _operations(device)}
-    if device.type == "cuda":
+    if is_card:
         torch.cuda.empty_cache()
     return Rates(link=link, operations={name: rate for name, rate in operations.items() if rate})
 
 
-def link_rate(device: torch.device) -> float:
+def link_rate(card: Accelerator) -> float:
     """Return bytes/s of copies from page-locked memory to a card, 0 where that cannot be."""
-    try:
-        source = torch.zeros(LINK_BYTES, dtype=torch.uint8)
-        target = torch.empty(LINK_BYTES, dtype=torch.uint8, device=device)
-        with _page_locked(source):
-            times = [_copy_seconds(source, target) for _ in range(LINK_COPIES)]
-    except (RuntimeError, MemoryError) as error:
-        _log.info("the link to %s could not be measured: %s", device, error)
+    # PyTorch's own page-locked memory would stay in its cache for ever.
+    source = torch.zeros(LINK_BYTES, dtype=torch.uint8)
+    if not card.lock(source):
         return 0.0
+    try:
+        target = card.allocate(LINK_BYTES)
+        times = [_copy_seconds(card, target, source) for _ in range(LINK_COPIES)]
+    except RuntimeError as error:
+        _log.info("the link to the card could not be measured: %s", error)
+        return 0.0
+    finally:
+        card.unlock(source)
     return LINK_BYTES / statistics.median(times)
 
 
-def _copy_seconds(source: Tensor, target: Tensor) -> float:
-    """Copy `source` [n] to `target` [n], and return how long the card took for it."""
-    with torch.cuda.device(target.device):
-        began = torch.cuda.Event(enable_timing=True)
-        ended = torch.cuda.Event(enable_timing=True)
-        began.record()
-        target.copy_(source, non_blocking=True)
-        ended.record()
-        ended.synchronize()
-    milliseconds: float = began.elapsed_time(ended)
-    return milliseconds / 1000
-
-
-@contextmanager
-def _page_locked(memory: Tensor) -> Iterator[None]:
-    """Lock the pages of `memory`, uint8 [n], for a while; raise `RuntimeError` if that fails.
-
-    PyTorch's own page-locked memory would stay in its cache for ever.
-    """
-    runtime = torch.cuda.cudart()
-    code = int(runtime.cudaHostRegister(memory.data_ptr(), memory.numel(), 0))
-    if code:
-        raise RuntimeError(f"the memory cannot be page-locked: code {code}")
-    try:
-        yield
-    finally:
-        runtime.cudaHostUnregister(memory.data_ptr())
+def _copy_seconds(card: Accelerator, target: Tensor, source: Tensor) -> float:
+    """Copy `source` to `target`, both [size] uint8, and return how long that took."""
+    card.finish()
+    began = time.perf_counter()
+    card.copy(target, source)
+    card.finish()
+    return time.perf_counter() - began
 
 
 @dataclass(frozen=True, slots=True)

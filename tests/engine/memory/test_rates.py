@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 
@@ -131,61 +130,62 @@ def test_a_slow_product_is_not_tried_on_more_tokens(monkeypatch):
     assert tried == [32, 32, 256]
 
 
-class Event:
-    """An event of a card that takes 8 ms for everything."""
+class Card:
+    """A card whose copies take 8 ms each by a clock of its own."""
 
-    def __init__(self, enable_timing):
-        assert enable_timing
+    def __init__(self, *, locks=True, full=False):
+        self.locks, self.full, self.now, self.locked = locks, full, 0.0, []
 
-    def record(self):
-        pass
+    def perf_counter(self):
+        return self.now
 
-    def synchronize(self):
-        pass
+    def lock(self, memory):
+        self.locked += [memory.data_ptr()] * self.locks
+        return self.locks
 
-    def elapsed_time(self, _other):
-        return 8.0
+    def unlock(self, memory):
+        self.locked.remove(memory.data_ptr())
 
+    def allocate(self, size):
+        if self.full:
+            raise torch.OutOfMemoryError
+        return torch.empty(size, dtype=torch.uint8)
 
-class Runtime:
-    """The CUDA runtime: locks pages, or refuses with a code."""
+    def copy(self, target, source):
+        assert self.locked == [source.data_ptr()]
+        assert target.nbytes == source.nbytes == 1 << 20
+        self.now += 0.004
 
-    def __init__(self, code=0):
-        self.code, self.locked, self.unlocked = code, [], []
-
-    def cudaHostRegister(self, address, size, _flags):  # noqa: N802
-        self.locked.append((address, size))
-        return self.code
-
-    def cudaHostUnregister(self, address):  # noqa: N802
-        self.unlocked.append(address)
+    def finish(self):
+        self.now += 0.004
 
 
 @pytest.fixture
 def link(monkeypatch):
-    """Measure a link of a card made up of this runtime and the processor's memory."""
+    """Measure the link of a card of this kind."""
 
-    def measure(runtime):
-        monkeypatch.setattr(torch.cuda, "cudart", lambda: runtime)
-        monkeypatch.setattr(torch.cuda, "Event", Event)
-        monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
+    def measure(card):
+        monkeypatch.setattr(rates, "time", card)
         monkeypatch.setattr(rates, "LINK_BYTES", 1 << 20)
-        return rates.link_rate(torch.device("cpu"))
+        return rates.link_rate(card)
 
     return measure
 
 
 def test_the_link_is_measured_from_locked_pages_that_are_unlocked_again(link):
-    runtime = Runtime()
-    assert link(runtime) == pytest.approx((1 << 20) / 0.008)
-    ((address, size),) = runtime.locked
-    assert (size, runtime.unlocked) == (1 << 20, [address])
+    card = Card()
+    assert link(card) == pytest.approx((1 << 20) / 0.008)
+    assert card.locked == []
 
 
 def test_pages_that_cannot_be_locked_leave_the_link_unknown(link):
-    runtime = Runtime(code=2)
-    assert link(runtime) == 0.0
-    assert runtime.unlocked == []
+    assert link(Card(locks=False)) == 0.0
+
+
+def test_a_full_card_leaves_the_link_unknown_and_no_page_locked(link):
+    card = Card(full=True)
+    assert link(card) == 0.0
+    assert card.locked == []
 
 
 @pytest.mark.gpu
