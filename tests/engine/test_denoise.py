@@ -7,14 +7,20 @@ import itertools
 import pytest
 import torch
 
+from engine.checkpoints.open import open_model
 from engine.denoise import Conditions, Denoiser, Extras, denoise
+from engine.memory.pieces import Tour
+from engine.memory.place import Place
+from engine.memory.studio import Studio
+from engine.memory.work import Plan, Source
 from engine.model.transformer import Transformer
+from engine.request import Precision
 from engine.sampling.guidance import Guidance
 from engine.sampling.samplers import SAMPLERS
 from engine.sampling.schedules import schedule
 from engine.sampling.step_cache import StepCache
 from engine.variants.step_saving import FIRST_STEPS, LAST_STEPS
-from tests.tiny import TRANSFORMER
+from tests.tiny import TRANSFORMER, save_tiny_model
 
 STEPS = 12
 SIGMAS = schedule(STEPS, 3.0)
@@ -133,3 +139,24 @@ def test_a_picture_with_saved_steps_is_the_same_again(transformer):
     assert torch.equal(
         run(transformer, extras=saving(FAR))[1], run(transformer, extras=saving(FAR))[1]
     )
+
+
+PIECES = ("noise_refiner.0", "layers.0", "layers.1")
+
+
+@pytest.mark.parametrize("streamed", [PIECES, PIECES[:2], PIECES[:1], PIECES[1:], PIECES[2:]])
+def test_saved_steps_of_a_streamed_model_are_those_of_a_resident_one(tmp_path, streamed):
+    save_tiny_model(tmp_path)
+    checkpoint = open_model(tmp_path)
+    place = Place(device="cpu", precision=Precision.FP32)
+    latents, skipped = [], []
+    for names in ((), streamed):
+        pieces = frozenset(f"transformer.{name}" for name in names)
+        plan = Plan(device="cpu", precision="fp32", streamed=pieces, slots=2, source=Source.PAGED)
+        model = Studio().model(checkpoint, place, lambda: None, plan, tmp_path)
+        with torch.inference_mode(), model.visiting(Tour.DENOISE, STEPS) as visits:
+            denoiser, found = run(model.transformer, extras=saving(FAR, visits.skip))
+        latents.append(found)
+        skipped.append(denoiser.skipped)
+    assert torch.equal(*latents)
+    assert skipped[0] == skipped[1] != ()
