@@ -66,8 +66,11 @@ def back(level: Level, slots: int, sizes: Sizes, budget: Budget, traits: Traits)
         )
     stage = slots * level.slot_bytes
     room = _Room(pinnable(budget.host), pageable(budget.host), stage)
-    source = room.take(rest, can_pin=traits.pinned is not Pinned.NOTHING)
-    encoder = Source.FILE
+    source = encoder = Source.FILE
+    if traits.pinned is Pinned.NOTHING:
+        room.stage()
+    else:
+        source = room.take(rest, can_pin=True)
     if traits.keep_encoder:
         can_pin = traits.pinned is Pinned.ALL and source is Source.PINNED
         encoder = room.take(reading, can_pin=can_pin, beside=sizes.embedding_bytes)
@@ -94,7 +97,6 @@ class _Room:
 
     def __init__(self, pinnable: int, pageable: int, stage: int) -> None:
         self._pinnable, self._pageable, self._stage = pinnable, pageable, stage
-        self._is_staged = False
         self.pinned_taken = 0
         self.taken = 0
 
@@ -103,13 +105,16 @@ class _Room:
         if can_pin and size <= self._pinnable and size + beside <= self._pageable:
             self._give(size, pinned=size, beside=beside)
             return Source.PINNED
-        stage = 0 if self._is_staged else self._stage
-        is_paged = size + beside + stage <= self._pageable
-        self._is_staged = True
-        self._give(stage, pinned=stage)
+        self.stage()
+        is_paged = size + beside <= self._pageable
         if is_paged:
             self._give(size, pinned=0, beside=beside)
         return Source.PAGED if is_paged else Source.FILE
+
+    def stage(self) -> None:
+        """Give a place to the stage that what is not page-locked is copied through."""
+        self._give(self._stage, pinned=self._stage)
+        self._stage = 0
 
     def _give(self, size: int, *, pinned: int, beside: int = 0) -> None:
         self._pinnable -= pinned

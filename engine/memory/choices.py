@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -68,6 +69,7 @@ class Case:
         self.traits = TRAITS[wish.profile]
         self._footprint, self._wish = footprint, wish
         self._levels = levels(sizes, self._tours())
+        self._lightest = min(self._weights(level, SLOTS[-1]) for level in self._levels)
 
     def choices(self) -> Iterator[Choice]:
         """Yield every way that fits, each with as many resident pieces as do."""
@@ -84,8 +86,13 @@ class Case:
 
     def least(self) -> int:
         """Return the least bytes of the device that the work can be done with."""
-        working = max(self._working(1), min(map(self._decoding, self._decodes())))
-        return working + min(self._weights(level, SLOTS[-1]) for level in self._levels)
+        return self._lightest + max(self._working(1), min(map(self._decoding, self._decodes())))
+
+    def at(self, work: Work) -> Case:
+        """Return the same for another job."""
+        other = copy(self)
+        other.work = work
+        return other
 
     def _tours(self) -> tuple[Tour, ...]:
         """Return the tours whose pieces may stay on the device."""

@@ -23,8 +23,8 @@ from engine.model.config import SIZE_MULTIPLE
 from engine.request import MIN_SIDE, Precision
 
 __all__ = [
-    "Budget", "Decode", "Footprint", "Plan", "Source", "Wish", "Work", "can_keep", "least_bytes", "make_plan",
-    "workable_size",
+    "Budget", "Decode", "Footprint", "Plan", "Source", "Wish", "Work", "can_keep", "least_bytes",
+    "make_plan", "workable_size",
 ]  # fmt: skip
 
 EVEN: Final = 1.01
@@ -57,7 +57,7 @@ def make_plan(
         for choice in case.choices()
     ]
     if not options:
-        raise _impossible(case, footprint)
+        raise _impossible(case)
     best = _best(clock, options)
     if kept is not None and (kept.device, kept.precision) == (budget.device, sizes.precision):
         again = [(choice, backing_of(kept)) for choice in case.again(kept)]
@@ -119,17 +119,21 @@ def workable_size(
     work: Work, sizes: Sizes, footprint: Footprint, budget: Budget
 ) -> tuple[int, int] | None:
     """Return the largest width and height, of about this shape, that one picture can have."""
-    longest = max(work.width, work.height)
+    return _workable(Case(work, sizes, footprint, budget, Wish()))
+
+
+def _workable(case: Case) -> tuple[int, int] | None:
+    work, longest = case.work, max(case.work.width, case.work.height)
 
     def smaller(side: int) -> Work:
         width, height = (_scaled(one, side, longest) for one in (work.width, work.height))
         return replace(work, width=width, height=height)
 
     def least(side: int) -> int:
-        return least_bytes(smaller(side), sizes, footprint, budget)
+        return case.at(smaller(side)).least()
 
     sides = range(MIN_SIDE, longest, SIZE_MULTIPLE)
-    workable = bisect_right(sides, budget.device_bytes, key=least)
+    workable = bisect_right(sides, case.budget.device_bytes, key=least)
     if workable == 0:
         return None
     found = smaller(sides[workable - 1])
@@ -141,11 +145,11 @@ def _scaled(side: int, longest: int, before: int) -> int:
     return max(MIN_SIDE, cells * SIZE_MULTIPLE)
 
 
-def _impossible(case: Case, footprint: Footprint) -> OutOfMemory:
+def _impossible(case: Case) -> OutOfMemory:
     work, sizes, budget = case.work, case.sizes, case.budget
     needed = _tenths(case.least() + budget.driver_bytes, math.ceil)
     given = _tenths(budget.device_bytes + budget.driver_bytes, math.floor)
-    size = workable_size(work, sizes, footprint, budget)
+    size = _workable(case)
     ways = [] if size is None else [f"the size {size[0]} x {size[1]}"]
     if sizes.precision != Precision.INT8:
         ways.append("the precision int8")

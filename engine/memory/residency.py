@@ -40,9 +40,13 @@ def strided(pieces: Sequence[Piece], kept: int) -> tuple[list[Piece], list[Piece
     resident: list[Piece] = []
     streamed: list[Piece] = []
     for index, piece in enumerate(pieces):
-        is_kept = (index + 1) * kept // len(pieces) > index * kept // len(pieces)
-        (resident if is_kept else streamed).append(piece)
+        (resident if stays(index, kept, len(pieces)) else streamed).append(piece)
     return resident, streamed
+
+
+def stays(index: int, kept: int, count: int) -> bool:
+    """Say whether a piece of a tour of `count` stays, where `kept` of them do."""
+    return (index + 1) * kept // count > index * kept // count
 
 
 def levels(sizes: Sizes, tours: Collection[Tour]) -> tuple[Level, ...]:
@@ -51,26 +55,28 @@ def levels(sizes: Sizes, tours: Collection[Tour]) -> tuple[Level, ...]:
 
 
 def _levels(pieces: Mapping[Tour, Sequence[Piece]], tours: Collection[Tour]) -> Iterator[Level]:
+    parts = {tour: [piece.bytes for piece in pieces[tour]] for tour in Tour}
     kept = dict.fromkeys(Tour, 0)
-    copied = {tour: sum(piece.bytes for piece in pieces[tour]) for tour in Tour}
-    largest = {tour: max((piece.bytes for piece in pieces[tour]), default=0) for tour in Tour}
+    copied = {tour: sum(parts[tour]) for tour in Tour}
+    largest = {tour: max(parts[tour], default=0) for tour in Tour}
     whole = sum(copied.values())
 
     def level() -> Level:
         return Level(
-            kept=dict(kept),
+            kept=kept.copy(),
             resident_bytes=whole - sum(copied.values()),
             slot_bytes=max(largest.values()),
-            copied=dict(copied),
+            copied=copied.copy(),
         )
 
     yield level()
     for tour in (tour for tour in PRIORITY if tour in tours):
-        for count in range(1, len(pieces[tour]) + 1):
-            _, streamed = strided(pieces[tour], count)
-            kept[tour] = count
-            copied[tour] = sum(piece.bytes for piece in streamed)
-            largest[tour] = max((piece.bytes for piece in streamed), default=0)
+        count = len(parts[tour])
+        for stay in range(1, count + 1):
+            leave = [
+                size for index, size in enumerate(parts[tour]) if not stays(index, stay, count)
+            ]
+            kept[tour], copied[tour], largest[tour] = stay, sum(leave), max(leave, default=0)
             yield level()
 
 
