@@ -32,6 +32,7 @@ from engine.events import (
     Started,
     Warned,
 )
+from engine.hardware import Choice, Tuning
 from engine.hub.plan import DownloadPlan
 from engine.hub.service import Downloads, DownloadState, DownloadStatus
 from engine.hub.watch import DownloadProgress
@@ -39,6 +40,8 @@ from engine.images.metadata import read_recipe, request_from_recipe
 from engine.jobs.order import Output
 from engine.lora.library import LoraEntry
 from engine.lora.report import LoraReport, Verdict
+from engine.memory.forecast import Advice, Fit, Forecast, Note, Remedy
+from engine.presets import HardwarePreset
 from engine.request import (
     MAX_COUNT,
     MAX_PIXELS,
@@ -67,12 +70,14 @@ __all__ = [
     "MAX_STEPS",
     "MIN_SIDE",
     "SIDE_MULTIPLE",
+    "Advice",
     "Availability",
     "BadRequest",
     "BugError",
     "Cancelled",
     "CancelledError",
     "Catalogue",
+    "Choice",
     "Device",
     "DiskError",
     "Done",
@@ -85,6 +90,9 @@ __all__ = [
     "ErrorReport",
     "Failed",
     "FileRejected",
+    "Fit",
+    "Forecast",
+    "HardwarePreset",
     "Ignored",
     "JobEvent",
     "Limits",
@@ -93,6 +101,7 @@ __all__ = [
     "LoraReport",
     "ModelEntry",
     "NotFound",
+    "Note",
     "NumericalError",
     "OutOfMemory",
     "Output",
@@ -102,6 +111,7 @@ __all__ = [
     "Progress",
     "QueueFull",
     "Queued",
+    "Remedy",
     "Request",
     "ResourceError",
     "Result",
@@ -112,6 +122,7 @@ __all__ = [
     "Status",
     "StudioError",
     "Theme",
+    "Tuning",
     "UserError",
     "Variant",
     "Verdict",

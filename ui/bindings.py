@@ -73,13 +73,21 @@ def to_request(values: Mapping[str, object]) -> Request:
 
     An empty number field means the model's default; a control without effect is left out.
     """
-    read = {name: reader(values[name]) for name, reader in READERS.items()}
-    request = Request(**{name: value for name, value in read.items() if value is not None})
+    request = read(values)
     if not request.prompt.strip():
         raise BadRequest(strings.NO_PROMPT, strings.NO_PROMPT_ACTION)
     if request.guidance_scale == 0:
         return request.with_values(**NEUTRAL)
     return request
+
+
+def read(values: Mapping[str, object], **others: str) -> Request:
+    """Build a request of some fields; raise `BadRequest`. others: fields that are values already.
+
+    An empty number field means the model's default.
+    """
+    found = {name: READERS[name](value) for name, value in values.items() if name in READERS}
+    return Request(**others, **{name: value for name, value in found.items() if value is not None})
 
 
 def to_widgets(request: Request, variant: Variant) -> dict[str, object]:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -33,21 +31,26 @@ from engine.hub.service import Downloads
 from engine.jobs.desk import Desk
 from engine.jobs.order import (
     CancelOrder,
-    Order,
     Output,
     Tuned,
     TuneOrder,
     WorkerBroken,
     WorkerState,
 )
-from engine.request import Device, Precision, Request
+from engine.memory.forecast import Forecast
+from engine.presets import HardwarePreset, hardware_presets
+from engine.request import Precision, Request
 from engine.service.catalogue import Catalogue
+from engine.service.forecast import foresee
 from engine.service.links import GRACE_SECONDS, Link, ProcessLink, ThreadLink
+from engine.service.orders import make_order
 from engine.service.status import Status, status_of
 from engine.settings import Settings
-from engine.storage import sweep_temporary
+from engine.storage import project_root, sweep_temporary
 from engine.tasks.find import MODELS, find_model
 from engine.variants import VARIANTS, Variant, by_name
+
+PRESETS = "presets/hardware"
 
 _log = logging.getLogger(__name__)
 
@@ -116,16 +119,7 @@ class Engine:
 
         Without an output, the picture goes to the settings' folder under a fresh name.
         """
-        settings = self._settings
-        order = Order(
-            job=uuid.uuid4().hex[:12],
-            request=_with_settings(request, settings),
-            output=output or Output(folder=settings.output_folder),
-            data_dir=settings.data_dir,
-            lora_folder=settings.lora_folder,
-            vram_gb=settings.vram_gb,
-            profile=settings.profile,
-        )
+        order = make_order(request, self._settings, output)
         with self._news:
             self._check_open()
             self._desk.accept(order)
@@ -212,6 +206,22 @@ class Engine:
         with self._news:
             busy, waiting = self._desk.running is not None, self._desk.waiting
             return status_of(self._state, busy=busy, lost=self._was_lost, waiting=waiting)
+
+    def forecast(self, request: Request) -> Forecast | None:
+        """Say what a request would take; None where the machine is not known, or not enough of it.
+
+        Raise an error of the tree for a request that cannot be painted at all.
+        """
+        with self._news:
+            told = self._state
+        return None if told is None else foresee(request, self._settings, told)
+
+    def hardware_presets(self) -> tuple[HardwarePreset, ...]:
+        """Return what suits graphics cards of usual sizes; what is wrong with others is logged."""
+        found, notices = hardware_presets(project_root() / PRESETS)
+        for notice in notices:
+            _log.warning("%s", notice)
+        return found
 
     def models(self) -> tuple[Variant, ...]:
         """Return the model variants that the program knows, in the order to offer them."""
@@ -366,15 +376,6 @@ class Engine:
             order = self._desk.take()
             if order is not None:
                 self._link.send(order)
-
-
-def _with_settings(request: Request, settings: Settings) -> Request:
-    """Put the user's choices where the request leaves them open."""
-    if request.device == Device.AUTO:
-        request = replace(request, device=settings.device)
-    if request.precision is Precision.AUTO:
-        request = replace(request, precision=settings.precision)
-    return request
 
 
 def _lost(words: str) -> StudioError:

@@ -26,6 +26,7 @@ from engine import (
     Stage,
     Variant,
 )
+from engine.hardware import Card, Host, Rates
 from engine.images.metadata import make_recipe, write_text
 from engine.jobs.order import Hooks, Order, Step, WorkerState
 from engine.service.links import ThreadLink
@@ -34,6 +35,8 @@ from engine.worker import Painter
 from tests.engine.fakes import tune
 from tests.ui.fake_catalogue import FakeCatalogue, Shelves
 from tests.ui.fake_downloads import FakeDownloads, make_plan
+
+GIB = 2**30
 
 
 class FakeEngine(Engine):
@@ -52,6 +55,12 @@ class FakeEngine(Engine):
         self.search = threading.Event()
         super().__init__(settings, hire=lambda: ThreadLink(self._make_painter))
         self._downloads = FakeDownloads()
+
+    def wait_until_known(self) -> None:
+        """Wait until the painter told of its machine."""
+        deadline = time.monotonic() + 10
+        while not self.status().device and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def models(self) -> tuple[Variant, ...]:
         """Return every model, each with a folder."""
@@ -78,8 +87,17 @@ class FakeEngine(Engine):
         return make_plan(name, precision, self.settings.data_dir / "models" / name, self.free)
 
     def _make_painter(self) -> Painter:
+        card = Card(
+            name="NVIDIA RTX 4070", capability=(8, 9), total_bytes=12 * GIB, free_bytes=9 * GIB
+        )
         state = WorkerState(
-            device="NVIDIA RTX 4070", memory="3.1 of 12.0 GiB in use", total_bytes=12 * 2**30
+            device=card.name,
+            memory="3.1 of 12.0 GiB in use",
+            total_bytes=card.total_bytes,
+            name="cuda",
+            card=card,
+            host=Host(total_bytes=32 * GIB, available_bytes=24 * GIB, cores=8),
+            rates=Rates(link=2e10, operations={"bf16": 5e13, "int8": 2e14}),
         )
         return Painter(paint=self._paint, state=lambda: state, tune=tune)
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 from gradio.blocks import Block
 from gradio.utils import get_upload_folder
 
-from engine import BadRequest, NotFound, Variant, read_recipe, request_from_recipe
+from engine import (
+    BadRequest,
+    NotFound,
+    StudioError,
+    Variant,
+    read_recipe,
+    request_from_recipe,
+)
 from ui import bindings, strings
 from ui.chosen import read_chosen
-from ui.components import picker, prompt, restore, size
+from ui.components import forecast, picker, prompt, restore, size
 from ui.components.form import Form, form_updates, guidance_updates
 from ui.components.results import Shown
 from ui.context import PageContext
@@ -22,6 +29,11 @@ from ui.markup import Markup
 from ui.tabs.lora_handlers import LoraHandlers
 
 Updates = dict[Block, Any]
+
+FORETOLD: Final = (
+    "model", "width", "height", "count", "steps", "guidance_scale", "cfg_truncation", "step_cache"
+)  # fmt: skip
+"""The fields that change what a job takes."""
 
 
 class FormHandlers:
@@ -66,6 +78,21 @@ class FormHandlers:
         hint = strings.LORA_ADD_INFO if self._page.owner else ""
         info = hint if adapters else f"{strings.LORA_FOLDER_EMPTY} {hint}"
         return gr.update(choices=models), gr.update(choices=adapters, info=info)
+
+    @plain_errors()
+    def foretell(self, *values: object) -> Markup:
+        """Say what a job would take, for the fields of `FORETOLD`.
+
+        What cannot be painted gets no line: the button, or the model's own note, says why.
+        """
+        given = dict(zip(FORETOLD, values, strict=True))
+        if not self._page.owner and not self._page.has_model(str(given["model"])):
+            return Markup("")
+        try:
+            request = bindings.read(given, prompt="")
+            return forecast.forecast_markup(self._page.engine.forecast(request))
+        except StudioError:
+            return Markup("")
 
     @plain_errors()
     def heed_guidance(self, guidance_scale: float | None, variant: Variant) -> Updates:

@@ -10,7 +10,7 @@ from ui.components.form import Form
 from ui.components.loras import build_loras
 from ui.context import PageContext
 from ui.handlers import on
-from ui.tabs.form_handlers import FormHandlers
+from ui.tabs.form_handlers import FORETOLD, FormHandlers
 from ui.tabs.job_handlers import JobHandlers, JobParts
 from ui.tabs.lora_handlers import LoraHandlers
 
@@ -21,7 +21,7 @@ def build_generate(page: PageContext, demo: gr.Blocks, status: gr.HTML) -> None:
     """Build the tab inside `demo` and connect it. status: tells when there is more to offer."""
     with gr.Row(equal_height=False, elem_id="generate-tab"):
         with gr.Column(scale=5, min_width=320, elem_id="left"):
-            filled, buttons, dropped = _build_left(page)
+            filled, buttons, told, dropped = _build_left(page)
         with gr.Column(scale=7, min_width=320, elem_id="right"):
             shown, pictures = _build_right()
     parts = JobParts(
@@ -38,15 +38,17 @@ def build_generate(page: PageContext, demo: gr.Blocks, status: gr.HTML) -> None:
     _connect_form(handlers, filled)
     _connect_models(handlers, filled, status)
     _connect_loras(LoraHandlers(page, filled.loras), filled)
+    _connect_forecast(handlers, filled, told, status)
     _connect_pictures(handlers, filled, parts, dropped)
     _connect_job(JobHandlers(page, parts), filled, parts, demo)
 
 
-def _build_left(page: PageContext) -> tuple[Form, tuple[gr.Button, gr.Button], gr.HTML]:
+def _build_left(page: PageContext) -> tuple[Form, tuple[gr.Button, gr.Button], gr.HTML, gr.HTML]:
     variant = page.first_model
     with gr.Column(elem_classes="card"):
         prompt, note = form.build_prompt(variant)
     buttons = _build_buttons()
+    told = gr.HTML("", elem_id="forecast", apply_default_css=False)
     chips = form.build_chips(variant)
     with gr.Column(elem_classes="card"):
         model, model_note = form.build_model(variant, paths=page.owner)
@@ -72,7 +74,7 @@ def _build_left(page: PageContext) -> tuple[Form, tuple[gr.Button, gr.Button], g
         advanced=advanced,
         variant=gr.State(variant),
     )
-    return filled, buttons, dropped
+    return filled, buttons, told, dropped
 
 
 def _build_buttons() -> tuple[gr.Button, gr.Button]:
@@ -128,6 +130,23 @@ def _connect_models(handlers: FormHandlers, filled: Form, status: gr.HTML) -> No
     on(filled.model.input, handlers.choose_model, known, filled.everything)
     on(filled.model_note.select, handlers.settle, known, filled.everything)
     on(status.select, handlers.list_anew, [], [filled.model, filled.loras.add], at_once=True)
+
+
+def _connect_forecast(
+    handlers: FormHandlers, filled: Form, told: gr.HTML, status: gr.HTML
+) -> None:
+    """Tell anew what a job would take when the form changes, and when the machine is known."""
+    changes = [filled.fields[name].change for name in FORETOLD]
+    gr.on(
+        [*changes, status.select],
+        handlers.foretell,
+        [filled.fields[name] for name in FORETOLD],
+        [told],
+        queue=False,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
 def _connect_loras(handlers: LoraHandlers, filled: Form) -> None:

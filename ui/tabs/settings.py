@@ -8,11 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from engine import BadRequest, Device, Precision, Profile, Settings, Theme
-from ui import memory_strings, strings
+from engine import BadRequest, Precision, Profile, Settings, Theme
+from ui import strings
 from ui.context import PageContext
 from ui.handlers import on, plain_errors
 from ui.markup import Markup, tag
+from ui.tabs.machine import build_machine
 from ui.tabs.models import build_models
 
 THEME_SCRIPT = "(theme) => window.atelierTheme(theme)"
@@ -25,13 +26,13 @@ def build_settings(page: PageContext, tab: gr.Tab) -> None:
         if page.notices:
             gr.HTML(_notices_markup(page.notices), apply_default_css=False)
         with gr.Column(elem_classes="card"):
-            machine = _build_machine(now)
+            machine = build_machine(page)
         with gr.Column(elem_classes="card"):
             folder, loras, theme = _build_places(now)
         save = gr.Button(strings.SAVE, variant="primary", elem_id="save-settings")
         said = gr.HTML("", elem_id="settings-note", apply_default_css=False)
         handlers = SettingsHandlers(page)
-        fields = [*machine, folder, loras, theme]
+        fields = [*machine.fields, folder, loras, theme]
         saved = on(save.click, handlers.save, fields, [said])
         saved.success(None, [theme], None, js=THEME_SCRIPT)
         on(tab.select, handlers.show, [], fields, at_once=True)
@@ -71,40 +72,6 @@ class SettingsHandlers:
         now = self._page.engine.settings
         machine = now.device, str(now.precision), now.vram_gb, str(now.profile)
         return *machine, str(now.output_folder), str(now.lora_folder), str(now.theme)
-
-
-def _build_machine(now: Settings) -> tuple[gr.Dropdown, gr.Radio, gr.Number, gr.Dropdown]:
-    device = gr.Dropdown(
-        label=strings.DEVICE,
-        info=strings.DEVICE_INFO,
-        choices=[str(device) for device in Device],
-        value=now.device,
-        allow_custom_value=True,
-        elem_id="device",
-    )
-    precision = gr.Radio(
-        label=strings.PRECISION,
-        info=strings.PRECISION_INFO,
-        choices=[str(precision) for precision in Precision],
-        value=str(now.precision),
-        elem_id="precision",
-    )
-    with gr.Row():
-        vram = gr.Number(
-            label=strings.VRAM,
-            info=strings.VRAM_INFO,
-            value=now.vram_gb,
-            step=0.5,
-            elem_id="vram",
-        )
-        profile = gr.Dropdown(
-            label=memory_strings.PROFILE,
-            info=memory_strings.PROFILE_INFO,
-            choices=list(memory_strings.PROFILES),
-            value=str(now.profile),
-            elem_id="profile",
-        )
-    return device, precision, vram, profile
 
 
 def _build_places(now: Settings) -> tuple[gr.Textbox, gr.Textbox, gr.Radio]:

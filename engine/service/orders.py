@@ -1,0 +1,32 @@
+"""Turns a request into an order: the user's settings stand where the request leaves them open."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+from engine.jobs.order import Order, Output
+from engine.request import Device, Precision, Request
+from engine.settings import Settings
+
+
+def make_order(request: Request, settings: Settings, output: Output | None) -> Order:
+    """Return the order for a request, under an id of its own."""
+    return Order(
+        job=uuid.uuid4().hex[:12],
+        request=with_settings(request, settings),
+        output=output or Output(folder=settings.output_folder),
+        data_dir=settings.data_dir,
+        lora_folder=settings.lora_folder,
+        vram_gb=settings.vram_gb,
+        profile=settings.profile,
+    )
+
+
+def with_settings(request: Request, settings: Settings) -> Request:
+    """Put the user's choices of device and precision where the request has none."""
+    if request.device == Device.AUTO:
+        request = replace(request, device=settings.device)
+    if request.precision is Precision.AUTO:
+        request = replace(request, precision=settings.precision)
+    return request

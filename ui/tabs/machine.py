@@ -1,0 +1,152 @@
+"""The part of the settings about this computer: its device, its memory, and how fast it can be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from engine import Choice, Device, HardwarePreset, NotFound, Precision, Settings, Tuning
+from ui import memory_strings, strings
+from ui.context import PageContext
+from ui.handlers import on, plain_errors
+from ui.markup import Markup, join, tag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The widgets whose values are saved."""
+
+    device: gr.Dropdown
+    precision: gr.Radio
+    vram: gr.Number
+    profile: gr.Dropdown
+
+    @property
+    def fields(self) -> list[Component]:
+        """All of them, in the order of `SettingsHandlers.save`."""
+        return [self.device, self.precision, self.vram, self.profile]
+
+
+def build_machine(page: PageContext) -> Machine:
+    """Build the widgets and connect those that fill in others."""
+    now, handlers = page.engine.settings, MachineHandlers(page)
+    preset = _build_presets(page.engine.hardware_presets())
+    device, precision = _build_device(now)
+    with gr.Row():
+        vram, profile = _build_memory(now)
+    optimise = gr.Button(memory_strings.OPTIMISE, size="sm", elem_id="optimise")
+    found = gr.HTML(
+        tag("p", memory_strings.OPTIMISE_INFO, class_="hint"),
+        elem_id="optimised",
+        apply_default_css=False,
+    )
+    on(preset.input, handlers.take_preset, [preset], [precision, vram, profile])
+    optimise.click(
+        handlers.optimise,
+        [],
+        [found, optimise],
+        concurrency_limit=1,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return Machine(device=device, precision=precision, vram=vram, profile=profile)
+
+
+class MachineHandlers:
+    """The handlers of this part."""
+
+    def __init__(self, page: PageContext) -> None:
+        self._page = page
+
+    @plain_errors()
+    def take_preset(self, title: str) -> tuple[str, float, str]:
+        """Fill in what suits a card; nothing is saved yet."""
+        for preset in self._page.engine.hardware_presets():
+            if preset.title == title:
+                return str(preset.precision), preset.vram_gb, str(preset.profile)
+        raise NotFound(strings.UNKNOWN_CHOICE, strings.UNKNOWN_CHOICE_ACTION)
+
+    async def optimise(self) -> AsyncIterator[tuple[Markup, Any]]:
+        """Find the fastest ways of this machine, and show them."""
+        yield tag("p", memory_strings.OPTIMISING, class_="hint"), gr.update(interactive=False)
+        shown = tag("p", memory_strings.OPTIMISE_INFO, class_="hint")
+        try:
+            with plain_errors():
+                tuning = await asyncio.to_thread(self._page.engine.optimise)
+            shown = tuning_markup(tuning)
+        finally:
+            yield shown, gr.update(interactive=True)
+
+
+def tuning_markup(tuning: Tuning) -> Markup:
+    """Return what was tried, subject by subject, the fastest marked."""
+    subjects = groupby(tuning.choices, key=lambda choice: choice.subject)
+    rows = [_row(subject, tuple(choices)) for subject, choices in subjects]
+    done = tag("p", memory_strings.optimised(tuning.seconds), class_="note good")
+    return tag("div", done, tag("dl", *rows, class_="facts"), role="status")
+
+
+def _row(subject: str, choices: Sequence[Choice]) -> Markup:
+    ways = [
+        tag("strong" if one.taken else "span", memory_strings.way(one.name, one.seconds))
+        for one in choices
+    ]
+    named = memory_strings.SUBJECTS.get(subject, subject)
+    return join(tag("dt", named), tag("dd", *_between(ways, " · ")))
+
+
+def _between(parts: Sequence[Markup], mark: str) -> list[str]:
+    return [part for pair in zip(parts, [mark] * len(parts), strict=True) for part in pair][:-1]
+
+
+def _build_presets(presets: Sequence[HardwarePreset]) -> gr.Dropdown:
+    return gr.Dropdown(
+        label=memory_strings.PRESET,
+        info=memory_strings.PRESET_INFO,
+        choices=[preset.title for preset in presets],
+        value=None,
+        elem_id="preset",
+    )
+
+
+def _build_device(now: Settings) -> tuple[gr.Dropdown, gr.Radio]:
+    device = gr.Dropdown(
+        label=strings.DEVICE,
+        info=strings.DEVICE_INFO,
+        choices=[str(device) for device in Device],
+        value=now.device,
+        allow_custom_value=True,
+        elem_id="device",
+    )
+    precision = gr.Radio(
+        label=strings.PRECISION,
+        info=strings.PRECISION_INFO,
+        choices=[str(precision) for precision in Precision],
+        value=str(now.precision),
+        elem_id="precision",
+    )
+    return device, precision
+
+
+def _build_memory(now: Settings) -> tuple[gr.Number, gr.Dropdown]:
+    vram = gr.Number(
+        label=strings.VRAM,
+        info=strings.VRAM_INFO,
+        value=now.vram_gb,
+        step=0.5,
+        elem_id="vram",
+    )
+    profile = gr.Dropdown(
+        label=memory_strings.PROFILE,
+        info=memory_strings.PROFILE_INFO,
+        choices=list(memory_strings.PROFILES),
+        value=str(now.profile),
+        elem_id="profile",
+    )
+    return vram, profile
