@@ -4,60 +4,80 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import dataclass, replace
 
 import torch
 
-from engine.errors import (
-    BadRequest,
-    OutOfMemory,
-    StudioError,
-    WorkerLost,
-)
-from engine.events import Picture, Result, Stage
+from engine.checkpoints.checkpoint import Checkpoint
+from engine.errors import BadRequest, OutOfMemory, StudioError, WorkerLost
+from engine.events import Result, Stage
+from engine.hardware import Hardware
 from engine.jobs.order import Hooks, Order
-from engine.lora.apply import apply
-from engine.memory.probe import PeakMemory, hardware, limit
-from engine.memory.shortage import is_device_lost, is_out_of_memory
-from engine.memory.studio import Place, Studio
+from engine.memory.budget import budget_for
+from engine.memory.host import host
+from engine.memory.ladder import Shortage, Terms, next_rung
+from engine.memory.place import Place
+from engine.memory.probe import PeakMemory, anonymous_gib, card_now, hardware, limit
+from engine.memory.rates import known_rates
+from engine.memory.shortage import is_device_lost, is_of_host, is_out_of_memory
+from engine.memory.studio import Studio
+from engine.memory.work import GIB, Wish, Work
+from engine.request import Precision
 from engine.sampling.samplers import SAMPLERS
 from engine.storage import check_writable
 from engine.tasks.adapters import choose_adapters
 from engine.tasks.find import check_download, find_model
 from engine.tasks.job import Job
 from engine.tasks.paint import decode, encode, paint
-from engine.tasks.resolve import choose_device, choose_precision, complete, notices, unsure
+from engine.tasks.planning import Planning, work_of
+from engine.tasks.resolve import (
+    Room,
+    choose_device,
+    choose_precision,
+    complete,
+    notices,
+    unsure,
+)
 from engine.tasks.saving import save_pictures
 
 DRAWN_SEEDS = 2**32
 
 
-def execute(order: Order, studio: Studio, hooks: Hooks) -> Result:
-    """Carry out an order; raise an error of the tree, with the studio fit for the next order."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure of the machine, as the user is told it; shortage: None where memory is not why.
+
+    It holds nothing of the attempt: what that had in memory is free once it has returned.
+    """
+
+    error: StudioError
+    shortage: Shortage | None = None
+
+
+def execute(order: Order, studio: Studio, hooks: Hooks, machine: Hardware | None = None) -> Result:
+    """Carry out an order; raise an error of the tree, with the studio fit for the next order.
+
+    machine: what `hardware` found, None = ask now. A job that runs out of memory is tried again
+    with less, as `engine.memory.ladder` has it; the next job is planned as if nothing had happened.
+    """
     began = time.perf_counter()
-    job = resolve(order, hooks)
-    try:
-        with PeakMemory() as memory:
-            pictures = _attempt(job, studio)
-    except (RuntimeError, MemoryError) as error:
-        found = _explained(error, job)
-        if found is None:
-            raise
-    else:
-        return Result(
-            pictures=pictures,
-            seconds={**job.seconds, "total": time.perf_counter() - began},
-            nfe=job.evaluations,
-            precision=job.place.precision,
-            plan=job.plan,
-            peak_memory=memory.gib,
-            warnings=tuple(job.warnings),
-        )
-    # Out of the handler, so that the frames of the failure, and their tensors, are gone.
-    studio.forget()
-    raise found
+    job = resolve(order, hooks, machine or hardware())
+    with PeakMemory() as memory:
+        while (failure := _attempt(job, studio)) is not None:
+            _give_in(job, studio, failure)
+    return Result(
+        pictures=job.saved,
+        seconds={**job.seconds, "total": time.perf_counter() - began},
+        nfe=job.evaluations,
+        skipped=tuple(sorted(job.reused)),
+        precision=job.place.precision,
+        plan=job.describe(),
+        peak_memory=memory.gib,
+        warnings=tuple(job.warnings),
+    )
 
 
-def resolve(order: Order, hooks: Hooks) -> Job:
+def resolve(order: Order, hooks: Hooks, machine: Hardware) -> Job:
     """Decide everything that can be decided before a weight is read."""
     asked = order.request
     if asked.sampler not in SAMPLERS:
@@ -66,20 +86,27 @@ def resolve(order: Order, hooks: Hooks) -> Job:
             f"Choose one of {', '.join(SAMPLERS)}.",
         )
     check_writable(order.output.folder)
-    machine = hardware()
     device = choose_device(asked.device, machine)
     checkpoint = find_model(asked, order.data_dir)
-    stored_int8 = checkpoint.parts.transformer.stores_int8
-    precision = choose_precision(asked.precision, device, machine, stored_int8=stored_int8)
     request = complete(asked, checkpoint, secrets.randbelow(DRAWN_SEEDS))
     adapters, remarks = choose_adapters(asked, order.lora_folder, checkpoint.transformer)
+    room = _room(order, checkpoint, work_of(request, checkpoint.variant), device, machine)
+    stored_int8 = checkpoint.parts.transformer.stores_int8
+    precision = choose_precision(
+        asked.precision, device, machine, stored_int8=stored_int8, room=room
+    )
+    may_round = asked.precision is Precision.AUTO
+    terms = Terms(wish=Wish(profile=order.profile), precision=precision, may_round=may_round)
+    planning = Planning(room)
     job = Job(
         order=order,
         hooks=hooks,
         request=request,
         checkpoint=checkpoint,
-        place=Place(device=device, precision=precision),
         adapters=adapters,
+        planning=planning,
+        terms=terms,
+        plan=planning(terms),
     )
     if not limit(device, order.vram_gb):
         job.warn(f"A limit of {order.vram_gb:g} GB has no effect on the device {device}.")
@@ -88,39 +115,96 @@ def resolve(order: Order, hooks: Hooks) -> Job:
     return job
 
 
-def _attempt(job: Job, studio: Studio) -> tuple[Picture, ...]:
+def _room(order: Order, checkpoint: Checkpoint, work: Work, device: str, machine: Hardware) -> Room:
+    """Return what there is for the work of an order, as of now."""
+    card, computer = card_now(device, machine), host()
+    if computer.available_bytes:
+        # What this process holds counts as free: the next plan may use it otherwise.
+        held = int(anonymous_gib() * GIB)
+        computer = replace(computer, available_bytes=computer.available_bytes + held)
+    rates = known_rates(device, order.data_dir)
+    return Room(
+        checkpoint=checkpoint,
+        work=work,
+        budget=budget_for(device, card, computer, rates, order.vram_gb),
+        card=card,
+        has_bf16=Place(device=device, precision=Precision.INT8).dtype is torch.bfloat16,
+    )
+
+
+def _attempt(job: Job, studio: Studio) -> Failure | None:
+    """Go through the stages; return what of the machine failed, and raise whatever else does.
+
+    The frames of a failure, and the tensors they hold, are gone with this function's return.
+    """
+    try:
+        _go(job, studio)
+    except (RuntimeError, MemoryError, OSError) as error:
+        failure = _explained(error, job)
+        if failure is None:
+            raise
+        return failure
+    return None
+
+
+def _go(job: Job, studio: Studio) -> None:
     """Go through the stages; what an attempt before this one finished is not done again."""
+    folder = job.order.data_dir
     with job.during(Stage.LOADING):
-        check_download(job.checkpoint, job.order.data_dir, job.hooks.cancelled)
-        model = studio.model(job.checkpoint, job.place, job.check)
-        adapted = apply(model.transformer, job.adapters, job.check)
+        check_download(job.checkpoint, folder, job.hooks.cancelled)
+        model = studio.model(job.checkpoint, job.place, job.check, job.plan, folder)
+        adapted = model.adapt(job.adapters, job.check)
+    for notice in model.notices:
+        job.warn(notice)
     # Loading stays outside: weights made in here could never be changed in place.
     with torch.inference_mode():
-        with job.during(Stage.ENCODING):
-            conditions = encode(job, model, adapted)
-        with job.during(Stage.DENOISING):
-            paint(job, model, conditions)
+        if not job.is_painted:
+            with job.during(Stage.ENCODING):
+                conditions = encode(job, model, adapted, studio.prompts(folder))
+            with job.during(Stage.DENOISING):
+                paint(job, model, conditions)
         with job.during(Stage.DECODING):
             decode(job, model)
     with job.during(Stage.SAVING):
-        return save_pictures(job)
+        job.saved = save_pictures(job)
 
 
-def _explained(error: BaseException, job: Job) -> StudioError | None:
+def _give_in(job: Job, studio: Studio, failure: Failure) -> None:
+    """Let the job go on with less memory; raise its failure where nothing is left to give up."""
+    if failure.shortage is None:
+        # Nothing more may be asked of a card that is gone, not even to take its memory back.
+        raise failure.error
+    given = next_rung(failure.shortage, job.plan, job.terms, job.tried, job.planning)
+    if given is None:
+        studio.forget()
+        raise failure.error
+    if given.keeps_model:
+        studio.forget()
+    else:
+        studio.forget()
+    job.concede(given)
+
+
+def _explained(error: BaseException, job: Job) -> Failure | None:
     """Return what a failure of the machine means to the user; None if it is no such failure."""
-    request = job.request
-    what = f"{request.width} x {request.height}, {request.count} at once, {job.place.precision}"
+    width, height = job.size
     if is_out_of_memory(error):
+        what = f"{width} x {height}, {job.plan.batch} at once, {job.place.precision}"
         less = "a smaller size or fewer pictures"
-        if job.stage is Stage.LOADING:
+        if job.stage is Stage.LOADING and job.place.precision is not Precision.INT8:
             less = "the precision int8"
-        return OutOfMemory(
-            f"Memory of the device {job.place.device} ran out while {job.stage} ({what}).",
-            f"Choose {less}, or close other programs.",
+        return Failure(
+            OutOfMemory(
+                f"Memory of the device {job.place.device} ran out while {job.stage} ({what}).",
+                f"Choose {less}, or close other programs.",
+            ),
+            Shortage(stage=job.stage, of_host=is_of_host(error)),
         )
     if is_device_lost(error):
-        return WorkerLost(
-            f"The graphics card failed while {job.stage}: {str(error).splitlines()[0]:.200}.",
-            "The painting process is started again; if it goes on, restart the computer.",
+        return Failure(
+            WorkerLost(
+                f"The graphics card failed while {job.stage}: {str(error).splitlines()[0]:.200}.",
+                "The painting process is started again; if it goes on, restart the computer.",
+            )
         )
     return None

@@ -11,36 +11,46 @@ from torch import Tensor
 
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.errors import Cancelled
-from engine.events import Stage
+from engine.events import Picture, Stage
 from engine.jobs.order import Hooks, Order, Step
 from engine.lora.apply import Adapter
-from engine.memory.studio import Place
+from engine.memory.ladder import SAID, Concession, Rung, Terms
+from engine.memory.place import Place
+from engine.memory.work import Plan
 from engine.request import Request
 from engine.sampling.guidance import Guidance
-from engine.tasks.course import Course, choose_course
+from engine.tasks.course import Course, choose_course, reused
+from engine.tasks.planning import Planning
 
 
 @dataclass(slots=True, kw_only=True)
 class Job:
     """A job under way: its complete request, its hooks, and what it took so far.
 
-    latents: finished batches, [b, 16, h, w] float32 each, and pictures: decoded ones, [H, W, 3]
-    uint8 each, both on the CPU. They outlast an attempt that ran out of memory. evaluations: those
-    of the model for one picture, two in a step with guidance.
+    planning: makes a plan on other terms. plan: the one that holds, made on `terms`. tried: what
+    was given up for it. latents: finished batches, [b, 16, h, w] float32 each, and pictures:
+    decoded ones, [H, W, 3] uint8 each, both on the CPU; they outlast an attempt that ran out of
+    memory. evaluations: those of the model for one picture, two in a step with guidance. reused:
+    steps, from 0, that were not computed in full. saved: the pictures as files.
     """
 
     order: Order
     hooks: Hooks
     request: Request
     checkpoint: Checkpoint
-    place: Place
     adapters: tuple[Adapter, ...]
+    planning: Planning
+    terms: Terms
+    plan: Plan
+    tried: list[Rung] = field(default_factory=list)
     stage: Stage = Stage.LOADING
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     latents: list[Tensor] = field(default_factory=list)
     pictures: list[Tensor] = field(default_factory=list)
     evaluations: int = 0
+    reused: frozenset[int] = frozenset()
+    saved: tuple[Picture, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -62,9 +72,28 @@ class Job:
         return choose_course(self.request, self.checkpoint.variant)
 
     @property
-    def plan(self) -> str:
-        """How the memory is used, in words for the recipe."""
-        return f"whole model on {self.place.device}"
+    def place(self) -> Place:
+        """Where the model computes and in which number type."""
+        return Place(device=self.plan.device, precision=self.terms.precision)
+
+    @property
+    def is_painted(self) -> bool:
+        """Say whether all latents are finished."""
+        return sum(map(len, self.latents)) == self.request.count
+
+    def describe(self) -> str:
+        """Return in words how the model lay in memory, and which steps were saved."""
+        saved = reused(sorted(self.reused), self.request.steps or 1)
+        return "; ".join(filter(None, (self.plan.describe(), saved)))
+
+    def concede(self, given: Concession) -> None:
+        """Go on with less, and tell so. What is finished stays, unless the precision changes."""
+        self.warn(f"Memory ran out while {self.stage}: {SAID[given.rung]}.")
+        if given.terms.precision is not self.terms.precision:
+            self.latents.clear()
+            self.evaluations, self.reused = 0, frozenset()
+        self.tried.append(given.rung)
+        self.terms, self.plan = given.terms, given.plan
 
     def warn(self, message: str) -> None:
         """Tell the user something, and keep it for the recipe; once each."""

@@ -6,15 +6,17 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from engine.denoise import Conditions, Denoiser, denoise
+from engine.denoise import Conditions, Denoiser, OnStep, denoise
 from engine.errors import NumericalError
 from engine.events import Stage
 from engine.jobs.order import Step
-from engine.memory.studio import Model
+from engine.memory.model import Model
+from engine.memory.pieces import Tour
+from engine.memory.ring import Visits
+from engine.memory.tensor_cache import TensorCache
 from engine.model.vae import to_picture_range
-from engine.model.vae_layers import Strips
+from engine.model.vae_strips import Strips
 from engine.tasks.job import Job
-from engine.tasks.resolve import batches, strip_rows
 from engine.tasks.text_to_image import caption, noise
 from engine.tasks.watch import Watch
 
@@ -22,25 +24,23 @@ BLACK_MEAN, FLAT_SPREAD = 2.0, 1.0
 """Levels out of 255: a picture as dark and as even as this is no picture."""
 
 
-def encode(job: Job, model: Model, adapted: str) -> Conditions:
+def encode(job: Job, model: Model, adapted: str, cache: TensorCache) -> Conditions:
     """Return the captions of one picture; without guidance the negative prompt is not read."""
     request = job.request
-    positive = caption(model, request.prompt, adapted, job.warn)
+    positive = caption(model, request.prompt, adapted, job.warn, cache, job.check)
     job.check()
     if not request.guidance_scale:
         return Conditions(positive=(positive,), negative=())
-    negative = caption(model, request.negative, adapted, job.warn)
+    negative = caption(model, request.negative, adapted, job.warn, cache, job.check)
     return Conditions(positive=(positive,), negative=(negative,))
 
 
 def paint(job: Job, model: Model, conditions: Conditions) -> None:
     """Denoise the batches that are not finished yet; each is kept as soon as it is."""
-    request, course = job.request, job.course
-    job.evaluations = _evaluations(job, course.sigmas)
-    done = sum(len(batch) for batch in job.latents)
-    start = noise((request.seed or 0) + done, request.count - done, *job.size)
-    parts = start.split(batches(len(start), *job.size)) if len(start) else ()
-    total = len(parts) * (len(course.sigmas) - 1)
+    done = sum(map(len, job.latents))
+    start = noise((job.request.seed or 0) + done, job.request.count - done, *job.size)
+    parts = start.split(job.plan.batch)
+    total = len(parts) * (len(job.course.sigmas) - 1)
     watch = Watch(job.hooks.emit, job.check, model.preview, job.place.precision, total)
     with watch:
         for part in parts:
@@ -48,20 +48,28 @@ def paint(job: Job, model: Model, conditions: Conditions) -> None:
                 positive=[*conditions.positive] * len(part),
                 negative=[*conditions.negative] * len(part),
             )
-            size = (part.shape[-2], part.shape[-1])
-            denoiser = Denoiser(
-                model.transformer, many, job.guidance, course.sigmas, size, course.extras()
-            )
-            sampler = course.sampler(_later_noise(job, done, len(part)))
-            noisy = part.to(job.place.device)
-            latents = denoise(denoiser, noisy, course.sigmas, sampler, watch.after_step)
-            job.latents.append(latents.cpu())
-            done += len(part)
+            job.latents.append(_batch(job, model, many, part, watch.after_step))
 
 
-def _evaluations(job: Job, sigmas: Tensor) -> int:
-    """Count the evaluations along sigmas [S + 1]."""
-    return sum(2 if job.guidance.active(float(sigma)) else 1 for sigma in sigmas[:-1])
+def _batch(
+    job: Job, model: Model, conditions: Conditions, start: Tensor, on_step: OnStep
+) -> Tensor:
+    """Return the clean latents of one batch of noise, both [b, 16, h, w] float32 on the CPU."""
+    course, size, visits = job.course, (start.shape[-2], start.shape[-1]), list[Visits]()
+    extras = course.extras(lambda: visits[0].skip())
+    with model.visiting(Tour.MODULATE, 1):
+        denoiser = Denoiser(
+            model.transformer, conditions, job.guidance, course.sigmas, size, extras
+        )
+    first = sum(map(len, job.latents))
+    sampler = course.sampler(_later_noise(job, first, len(start)))
+    noisy = start.to(job.place.device)
+    with model.visiting(Tour.DENOISE, len(course.sigmas) - 1) as visit:
+        visits.append(visit)
+        latents = denoise(denoiser, noisy, course.sigmas, sampler, on_step).cpu()
+    job.evaluations = max(job.evaluations, denoiser.evaluations)
+    job.reused |= set(denoiser.skipped)
+    return latents
 
 
 def _later_noise(job: Job, first: int, count: int) -> Callable[[int], Tensor]:
@@ -73,11 +81,12 @@ def _later_noise(job: Job, first: int, count: int) -> Callable[[int], Tensor]:
 def decode(job: Job, model: Model) -> None:
     """Decode the latents that are no pictures yet; each picture is kept as soon as it is one."""
     alone = [one for batch in job.latents for one in batch.split(1)]
+    how = job.plan.decode
+    strips = Strips(how.rows, on_strip=job.check, on_host=how.on_host)
     for index in range(len(job.pictures), len(alone)):
         job.hooks.emit(Step(stage=Stage.DECODING, step=index, total=len(alone)))
-        strips = Strips(strip_rows(*job.size), on_strip=job.check)
         latents = alone[index].to(job.place.device, job.place.dtype)
-        decoded = model.vae.decode(latents, strips)
+        decoded = model.vae_decode(latents, strips)
         if not decoded.isfinite().all():
             raise NumericalError(
                 f"Decoding the picture in {job.place.precision} gave numbers that are no picture "
