@@ -13,6 +13,9 @@ from engine.errors import BadRequest
 from engine.hardware import Card, Hardware
 from engine.images.metadata import make_recipe, read_recipe, write_text
 from engine.images.save import encode_png
+from engine.memory.choices import WORKSPACE
+from engine.memory.plan import Budget, Work
+from engine.memory.work import GIB, MIB
 from engine.request import MAX_PROMPT_CHARACTERS, MAX_SEED, Precision, Request
 from engine.tasks import resolve
 from engine.variants import by_name
@@ -71,6 +74,53 @@ def test_a_device_that_is_not_there_is_refused_by_name(wanted, hardware):
 )
 def test_the_precision_follows_the_device_unless_it_is_given(wanted, device, hardware, precision):
     assert resolve.choose_precision(Precision(wanted), device, hardware) == precision
+
+
+def room(checkpoint, device, free, **changes):
+    """A place of so many bytes for a picture of 64 x 64."""
+    work = Work(width=64, height=64, count=1, evaluations=1, guided=False)
+    return resolve.Room(
+        checkpoint=checkpoint, work=work, budget=Budget(device=device, device_bytes=free), **changes
+    )
+
+
+CARD = Card(name="Card", capability=(8, 6), total_bytes=GIB, free_bytes=GIB)
+OLD_CARD = replace(CARD, capability=(7, 5))
+
+
+@pytest.mark.parametrize(
+    ("device", "hardware", "card", "best"),
+    [("cuda", AMPERE, CARD, "bf16"), ("cuda", TWO_CARDS, OLD_CARD, "fp16")],
+)
+def test_a_card_computes_in_int8_where_it_cannot_keep_the_transformer(
+    tiny_model, device, hardware, card, best
+):
+    checkpoint = open_model(tiny_model)
+    ample = room(checkpoint, device, GIB, card=card)
+    small = room(checkpoint, device, WORKSPACE, card=card)
+    assert resolve.choose_precision(Precision.AUTO, device, hardware, room=ample) == best
+    assert resolve.choose_precision(Precision.AUTO, device, hardware, room=small) == "int8"
+    assert resolve.choose_precision(Precision(best), device, hardware, room=small) == best
+
+
+def test_the_cpu_takes_the_most_exact_precision_that_the_model_fits_in(tiny_model):
+    checkpoint = open_model(tiny_model)
+
+    def chosen(free, has_bf16):
+        place = room(checkpoint, "cpu", free, has_bf16=has_bf16)
+        return resolve.choose_precision(Precision.AUTO, "cpu", NOTHING, room=place)
+
+    whole = next(free for free in range(0, GIB, MIB // 8) if chosen(free, False) == "fp32")
+    assert chosen(whole, True) == "fp32"
+    assert chosen(whole * 7 // 8, True) == "bf16"
+    assert chosen(whole * 7 // 8, False) == "int8"
+    assert chosen(0, True) == "int8"
+
+
+def test_a_file_of_integers_stays_int8_however_much_room_there_is(tiny_model):
+    place = room(open_model(tiny_model), "cuda", GIB, card=CARD)
+    found = resolve.choose_precision(Precision.AUTO, "cuda", AMPERE, stored_int8=True, room=place)
+    assert found == "int8"
 
 
 def test_what_the_request_leaves_open_comes_from_the_variant_and_the_checkpoint(other_model):
