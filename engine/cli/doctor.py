@@ -112,11 +112,13 @@ def memory_lines(card: Card | None) -> Iterator[str]:
 def kernel_lines(device: torch.device) -> Iterator[str]:
     """Yield which attention and which int8 product were taken, and why."""
     dtype = Place(device=str(device), precision=Precision.INT8).dtype
-    attend = choose_attention(device, dtype, TransformerConfig().head_dim, is_base=False)
-    if device.type == "cuda" and dtype is not torch.float32:
+    # Where a card has no bfloat16, float32 is mixed in float16.
+    halves = torch.float16 if dtype is torch.float32 else dtype
+    attend = choose_attention(device, halves, TransformerConfig().head_dim, is_base=False)
+    if device.type == "cuda":
         why = "the fastest that computes what PyTorch's own does"
     else:
-        why = "PyTorch's own; others are for CUDA cards with a 16 bit number type"
+        why = "PyTorch's own; others are for CUDA cards"
     yield f"attention   {attention_name(attend)}: {why}"
     product = choose(device)
     if product is WEIGHT_ONLY:

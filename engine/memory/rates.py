@@ -97,9 +97,9 @@ def identity(device: str) -> str:
 
 def _within(value: object, bounds: tuple[float, float]) -> float:
     """Return a number that can be, 0 for everything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0.0
-    return float(value) if bounds[0] <= value <= bounds[1] else 0.0
+    if isinstance(value, int | float) and bounds[0] <= value <= bounds[1]:
+        return float(value)
+    return 0.0
 
 
 def _keep(device: str, data_dir: Path, rates: Rates) -> None:
