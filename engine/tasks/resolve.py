@@ -20,12 +20,6 @@ from engine.variants.step_saving import ALWAYS_COMPUTED, FIRST_STEPS, LAST_STEPS
 MIN_FP16_CAPABILITY = 7
 """From this generation on float16 is fast (Volta, Turing); before it float32 is faster."""
 
-BATCH_PIXELS = 2048 * 2048
-"""Pixels that are denoised together at most; more pictures go one batch after another."""
-
-STRIP_PIXELS = 512 * 512
-"""Pixels that the autoencoder computes in one piece at most."""
-
 NAMED_WORDS = 8
 NAMED_CHARACTERS = 40
 
@@ -214,14 +208,3 @@ def _unusual(request: Request, variant: Variant) -> Iterator[str]:
         )
     elif not low <= guidance <= high:
         yield f"{title} works best with guidance {low:g} to {high:g}, not {guidance:g}."
-
-
-def batches(count: int, width: int, height: int) -> list[int]:
-    """Return how many pictures are denoised together, batch by batch."""
-    largest = max(1, BATCH_PIXELS // (width * height))
-    return [min(largest, count - done) for done in range(0, count, largest)]
-
-
-def strip_rows(width: int, height: int) -> int | None:
-    """Return the rows of a strip of the autoencoder's maps; None: in one piece."""
-    return None if width * height <= STRIP_PIXELS else max(16, STRIP_PIXELS // width)

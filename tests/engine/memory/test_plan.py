@@ -24,7 +24,7 @@ from engine.memory.plan import (
     make_plan,
     workable_size,
 )
-from engine.memory.work import GIB, MIB
+from engine.memory.work import GIB, MIB, batches
 from engine.settings import Profile
 from tests.engine.memory.true_sizes import (
     BF16,
@@ -228,6 +228,14 @@ def test_guidance_and_more_pictures_share_the_copies():
     assert plan(slow_link, work(512, guided=True)).seconds < 1.5 * one
     assert plan(slow_link, work(512, count=2)).batch == 2
     assert plan(slow_link, work(512, count=2)).seconds < 1.6 * one
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "split"),
+    [(1, 1, [1]), (3, 4, [3]), (4, 4, [4]), (5, 4, [4, 1]), (9, 4, [4, 4, 1])],
+)
+def test_pictures_are_denoised_batch_by_batch(count, batch, split):
+    assert batches(count, batch) == split
 
 
 def test_pictures_are_painted_one_by_one_where_two_do_not_fit():

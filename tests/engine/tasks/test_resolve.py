@@ -204,29 +204,6 @@ def test_the_recipe_of_the_longest_request_is_read_back_with_its_notices():
     assert read_recipe(picture) == recipe
 
 
-@pytest.mark.parametrize(
-    ("count", "side", "split"),
-    [
-        (1, 8192, [1]),
-        (3, 1024, [3]),
-        (5, 1024, [4, 1]),
-        (9, 1024, [4, 4, 1]),
-        (2, 2048, [1, 1]),
-        (64, 128, [64]),
-    ],
-)
-def test_large_pictures_are_painted_in_smaller_batches(count, side, split):
-    assert resolve.batches(count, side, side) == split
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "rows"),
-    [(64, 64, None), (512, 512, None), (1024, 1024, 256), (8192, 2048, 32)],
-)
-def test_large_pictures_are_decoded_in_strips(width, height, rows):
-    assert resolve.strip_rows(width, height) == rows
-
-
 def test_step_saving_says_where_it_has_no_effect():
     def said(name, **values):
         asked = Request(prompt="a red circle", **{"step_cache": 0.1, **values})
