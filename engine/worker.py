@@ -22,11 +22,12 @@ from typing import BinaryIO
 from engine import events
 from engine.errors import BugError, Cancelled, StudioError, WorkerLost, report
 from engine.events import JobEvent, Result
-from engine.hardware import Tuning
+from engine.hardware import Rates, Tuning
 from engine.jobs import wire
 from engine.jobs.order import (
     CancelOrder,
     Hooks,
+    MeasureOrder,
     Order,
     Step,
     Tuned,
@@ -48,39 +49,65 @@ _log = logging.getLogger(__name__)
 class Painter:
     """What does the work: `paint` makes the pictures, `state` describes the last job's device.
 
-    tune: finds the fastest ways of that device; its argument may raise to stop that.
+    tune: finds the fastest ways of that device and keeps them in a folder; its other argument may
+    raise to stop that. measure: finds out how fast the device is, and keeps that.
     """
 
     paint: Callable[[Order, Hooks], Result]
     state: Callable[[], WorkerState]
     tune: Callable[[Path, Callable[[], None]], Tuning]
+    measure: Callable[[Path], None] = lambda _: None
 
 
 def real_painter() -> Painter:
     """Return the painter of this machine; importing it takes seconds, for it brings torch."""
-    from engine.memory.probe import describe, hardware
+    from engine.memory.host import host
+    from engine.memory.place import computes_in_bf16
+    from engine.memory.probe import card_now, describe, hardware
+    from engine.memory.rates import known_rates, measured_rates
     from engine.memory.studio import Studio
-    from engine.memory.tune import tune
+    from engine.memory.tune import apply_tuning, known_tuning, tune
     from engine.run import execute
     from engine.tasks.resolve import choose_device, choose_precision
 
     studio, machine = Studio(), hardware()
-    device = choose_device(Device.AUTO, machine)
+    device, data_dir = choose_device(Device.AUTO, machine), None
+
+    def use(folder: Path) -> None:
+        nonlocal data_dir
+        if data_dir is None:
+            apply_tuning(known_tuning(device, folder))
+        data_dir = folder
 
     def paint(order: Order, hooks: Hooks) -> Result:
         nonlocal device
         device = choose_device(order.request.device, machine)
-        return execute(order, studio, hooks)
+        use(order.data_dir)
+        return execute(order, studio, hooks, machine)
 
     def state() -> WorkerState:
-        precision = choose_precision(Precision.AUTO, device, machine)
-        return replace(describe(device), precision=precision)
+        return replace(
+            describe(device),
+            precision=choose_precision(Precision.AUTO, device, machine),
+            name=device,
+            card=card_now(device, machine),
+            host=host(),
+            rates=known_rates(device, data_dir) if data_dir else Rates(),
+            has_bf16=computes_in_bf16("cpu"),
+        )
 
-    def find_ways(data_dir: Path, check: Callable[[], None]) -> Tuning:
+    def measure(folder: Path) -> None:
+        use(folder)
+        measured_rates(device, folder)
+
+    def find_ways(folder: Path, check: Callable[[], None]) -> Tuning:
+        use(folder)
         studio.forget()
-        return tune(device, data_dir, check)
+        tuning = tune(device, folder, check)
+        apply_tuning(tuning)
+        return tuning
 
-    return Painter(paint=paint, state=state, tune=find_ways)
+    return Painter(paint=paint, state=state, tune=find_ways, measure=measure)
 
 
 def serve(
@@ -97,6 +124,8 @@ def serve(
                 worker.take(message, pool)
             elif isinstance(message, TuneOrder):
                 pool.submit(worker.tune, message).add_done_callback(worker.answer)
+            elif isinstance(message, MeasureOrder):
+                pool.submit(worker.measure, message).add_done_callback(worker.describe)
             elif isinstance(message, CancelOrder):
                 worker.cancelled.add(message.job)
 
@@ -147,6 +176,19 @@ class _Worker:
     def tune(self, order: TuneOrder) -> Tuning:
         """Find the fastest ways of this machine."""
         return self._ready().tune(order.data_dir, self._check_open)
+
+    def measure(self, order: MeasureOrder) -> WorkerState:
+        """Find out how fast this machine is, and describe it."""
+        self._ready().measure(order.data_dir)
+        return self._describe()
+
+    def describe(self, measured: Future[WorkerState]) -> None:
+        """Send what was found; a machine that cannot be measured can still paint."""
+        error = measured.exception()
+        if error is None:
+            self._send(measured.result())
+        else:
+            _log.warning("The machine was not measured: %s", _logged(error))
 
     def answer(self, attempt: Future[Tuning]) -> None:
         """Tell what came of that."""

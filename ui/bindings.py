@@ -81,13 +81,13 @@ def to_request(values: Mapping[str, object]) -> Request:
     return request
 
 
-def read(values: Mapping[str, object], **others: str) -> Request:
-    """Build a request of some fields; raise `BadRequest`. others: fields that are values already.
+def read(values: Mapping[str, object]) -> Request:
+    """Build a request of what some widgets say, the prompt among them; raise `BadRequest`.
 
     An empty number field means the model's default.
     """
     found = {name: READERS[name](value) for name, value in values.items() if name in READERS}
-    return Request(**others, **{name: value for name, value in found.items() if value is not None})
+    return Request(**{name: value for name, value in found.items() if value is not None})
 
 
 def to_widgets(request: Request, variant: Variant) -> dict[str, object]:

@@ -68,6 +68,16 @@ class TuneOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureOrder:
+    """Asks the painting process how fast the machine is; it answers with a `WorkerState`.
+
+    data_dir: where that is kept.
+    """
+
+    data_dir: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
     """Answers a `TuneOrder`: what was found, or why nothing was."""
 
@@ -82,6 +92,7 @@ class WorkerState:
     total_bytes: memory that the device has, 0 where unknown. precision: what automatic comes to
     there, None where unknown. name: the device as torch names it; card: what it is, None for the
     processor; host, rates: the computer around it, and how fast both were measured to be.
+    has_bf16: whether the processor computes in bfloat16 by itself.
     """
 
     device: str
@@ -92,6 +103,7 @@ class WorkerState:
     card: Card | None = None
     host: Host = field(default_factory=Host)
     rates: Rates = field(default_factory=Rates)
+    has_bf16: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from engine.errors import ErrorReport
 from engine.hardware import Card, Choice, Host, Rates, Tuning
 from engine.jobs.order import (
     CancelOrder,
+    MeasureOrder,
     Order,
     Output,
     Tuned,
@@ -50,6 +51,7 @@ RECORDS: Mapping[str, type] = MappingProxyType(
             Tuning,
             TuneOrder,
             Tuned,
+            MeasureOrder,
             events.Started,
             events.Progress,
             events.Warned,

@@ -41,11 +41,11 @@ class Place:
     def dtype(self) -> torch.dtype:
         """Number type of everything else; float16 alone would overflow."""
         if self.precision is Precision.INT8:
-            return torch.bfloat16 if _computes_in_bf16(self.device) else torch.float32
+            return torch.bfloat16 if computes_in_bf16(self.device) else torch.float32
         return torch.float32 if self.precision is Precision.FP16 else DTYPES[self.precision]
 
 
-def _computes_in_bf16(device: str) -> bool:
+def computes_in_bf16(device: str) -> bool:
     """Say whether bfloat16 is the device's own; processors and cards of old only imitate it."""
     if device == "cpu":
         return torch.cpu._is_avx512_bf16_supported()

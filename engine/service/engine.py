@@ -31,6 +31,7 @@ from engine.hub.service import Downloads
 from engine.jobs.desk import Desk
 from engine.jobs.order import (
     CancelOrder,
+    MeasureOrder,
     Output,
     Tuned,
     TuneOrder,
@@ -79,6 +80,7 @@ class Engine:
         self._state: WorkerState | None = None
         self._was_lost = False
         self._tuned: Tuned | None = None
+        self._has_asked: Link | None = None
         self._downloads = Downloads()
         self._closed = threading.Event()
         self._wanted = threading.Event()
@@ -214,6 +216,7 @@ class Engine:
         """
         with self._news:
             told = self._state
+            self._ask_for_rates()
         return None if told is None else foresee(request, self._settings, told)
 
     def hardware_presets(self) -> tuple[HardwarePreset, ...]:
@@ -276,6 +279,15 @@ class Engine:
             link.dismiss()
         self._downloads.close()
         self._supervisor.join(2 * GRACE_SECONDS)
+
+    def _ask_for_rates(self) -> None:
+        """Have an idle worker find out, once, how fast its machine is, if that is not known."""
+        told, link = self._state, self._link
+        if told is None or link is None or self._desk.running or self._has_asked is link:
+            return
+        self._has_asked = link
+        if not told.rates.operations:
+            link.send(MeasureOrder(data_dir=self._settings.data_dir))
 
     def _wait_for(self, done: Callable[[], bool]) -> None:
         """Wait, holding the lock, until something is so; raise `WorkerLost` when the engine closes.

@@ -6,15 +6,13 @@ from engine.hardware import Hardware
 from engine.jobs.order import WorkerState
 from engine.memory.budget import budget_for, numbers_of
 from engine.memory.forecast import Forecast, forecast
-from engine.memory.plan import Wish, Work
+from engine.memory.plan import Wish
 from engine.request import Device, Request
 from engine.service.orders import with_settings
 from engine.settings import Settings
 from engine.tasks.find import find_model
+from engine.tasks.planning import work_of
 from engine.tasks.resolve import Room, choose_precision, complete
-
-PROMPT_TOKENS = 512
-"""Of the longest prompt that is read, so that a forecast does not change with the words."""
 
 
 def foresee(request: Request, settings: Settings, told: WorkerState) -> Forecast | None:
@@ -31,28 +29,17 @@ def foresee(request: Request, settings: Settings, told: WorkerState) -> Forecast
     cards = (card,) if card is not None and card.kind != "mps" else ()
     machine = Hardware(cards=cards, mps=device == Device.MPS, host=told.host)
     checkpoint = find_model(asked, settings.data_dir)
-    complete_request = complete(asked, checkpoint, 0)
-    work = _work(complete_request)
+    work = work_of(complete(asked, checkpoint, 0), checkpoint.variant)
     budget = budget_for(device, card, told.host, told.rates, settings.vram_gb)
+    room = Room(
+        checkpoint=checkpoint, work=work, budget=budget, card=card, has_bf16=told.has_bf16
+    )
     precision = choose_precision(
         asked.precision,
         device.partition(":")[0],
         machine,
         stored_int8=checkpoint.parts.transformer.stores_int8,
-        room=Room(checkpoint=checkpoint, work=work, budget=budget, card=card),
+        room=room,
     )
-    numbers = numbers_of(precision, device, card)
+    numbers = numbers_of(precision, device, card, has_bf16=told.has_bf16)
     return forecast(checkpoint, work, numbers, budget, Wish(profile=settings.profile))
-
-
-def _work(request: Request) -> Work:
-    """Describe a complete request."""
-    return Work(
-        width=request.width or 0,
-        height=request.height or 0,
-        count=request.count,
-        evaluations=request.steps or 0,
-        guided=bool(request.guidance_scale),
-        prompt_tokens=PROMPT_TOKENS,
-        saves_steps=request.step_cache > 0,
-    )

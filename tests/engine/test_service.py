@@ -6,10 +6,12 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from engine import Engine, Profile, Request, Settings, errors, events
+from engine import Engine, Fit, Profile, Request, Settings, errors, events
+from engine.hardware import Host
 from engine.jobs.desk import MAX_WAITING
 from engine.jobs.order import WorkerBroken
 from engine.service.links import ThreadLink
@@ -414,3 +416,24 @@ def test_optimising_ends_where_no_worker_begins():
 
     with Engine(hire=lambda: ThreadLink(broken)) as engine, pytest.raises(errors.WorkerLost):
         engine.optimise()
+
+
+def test_a_machine_is_measured_once_when_the_first_forecast_needs_it(script, tmp_path):
+    measured = threading.Event()
+    folders = []
+
+    def measure(folder) -> None:
+        folders.append(folder)
+        measured.set()
+
+    host = Host(total_bytes=2**34, available_bytes=2**33)
+    state = replace(STATE, host=host)
+    painter = Painter(paint=script.paint, state=lambda: state, tune=tune, measure=measure)
+    settings = Settings(data_dir=tmp_path)
+    with Engine(settings, hire=lambda: ThreadLink(lambda: painter)) as engine:
+        engine.generate(ask("steps 0"))
+        told = [engine.forecast(Request(prompt="")) for _ in range(3)]
+        assert measured.wait(10)
+        engine.generate(ask("steps 0"))
+    assert all(one.fit is Fit.FITS for one in told)
+    assert folders == [tmp_path]

@@ -10,7 +10,14 @@ import pytest
 
 from engine import errors, events, worker
 from engine.jobs import wire
-from engine.jobs.order import CancelOrder, Order, Output, WorkerBroken, WorkerState
+from engine.jobs.order import (
+    CancelOrder,
+    MeasureOrder,
+    Order,
+    Output,
+    WorkerBroken,
+    WorkerState,
+)
 from engine.request import Request
 from engine.worker import Painter, serve
 from tests.engine.fakes import STATE, Script, tune
@@ -165,9 +172,13 @@ def test_the_machine_is_described_as_the_last_job_used_it(ask, tmp_path, monkeyp
     card = Card(name="", capability=(8, 0), total_bytes=0, free_bytes=0)
     monkeypatch.setattr(probe, "hardware", lambda: Hardware(cards=(card,)))
     monkeypatch.setattr(probe, "describe", lambda device: WorkerState(device=device, memory=""))
-    job = Order(job="a", request=ask(device="cpu", steps=1), output=Output(folder=tmp_path))
-    states = [m.device for m in told(job, make=worker.real_painter) if isinstance(m, WorkerState)]
-    assert states == ["cuda", "cpu"]
+    monkeypatch.setattr(probe, "card_now", lambda device, _: card if device == "cuda" else None)
+    asked = ask(device="cpu", steps=1)
+    job = Order(job="a", request=asked, output=Output(folder=tmp_path), data_dir=tmp_path)
+    states = [m for m in told(job, make=worker.real_painter) if isinstance(m, WorkerState)]
+    assert [(state.device, state.name) for state in states] == [("cuda", "cuda"), ("cpu", "cpu")]
+    assert [state.card for state in states] == [card, None]
+    assert states[1].host.total_bytes > 0
 
 
 def test_a_failure_pins_nothing_of_the_job():
@@ -201,3 +212,21 @@ def test_a_failure_pins_nothing_of_the_job():
         assert alive[0]() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("fault", [None, errors.OutOfMemory("Too little.")])
+def test_a_machine_is_measured_when_asked_and_a_failure_harms_nothing(fault, tmp_path):
+    measured = []
+
+    def measure(folder):
+        if fault is not None:
+            raise fault
+        measured.append(folder)
+
+    sent = []
+    painter = Painter(paint=Script().paint, state=lambda: STATE, tune=tune, measure=measure)
+    orders = [MeasureOrder(data_dir=tmp_path), order("x")]
+    serve(iter(orders), sent.append, lambda: painter)
+    assert measured == ([tmp_path] if fault is None else [])
+    assert [m for m in sent if isinstance(m, WorkerState)] == [STATE] * (3 if fault is None else 2)
+    assert any(isinstance(m, events.Done) for m in sent)

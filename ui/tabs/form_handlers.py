@@ -85,11 +85,11 @@ class FormHandlers:
 
         What cannot be painted gets no line: the button, or the model's own note, says why.
         """
-        given = dict(zip(FORETOLD, values, strict=True))
+        given = {"prompt": "", **dict(zip(FORETOLD, values, strict=True))}
         if not self._page.owner and not self._page.has_model(str(given["model"])):
             return Markup("")
         try:
-            request = bindings.read(given, prompt="")
+            request = bindings.read(given)
             return forecast.forecast_markup(self._page.engine.forecast(request))
         except StudioError:
             return Markup("")

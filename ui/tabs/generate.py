@@ -136,7 +136,8 @@ def _connect_forecast(
     handlers: FormHandlers, filled: Form, told: gr.HTML, status: gr.HTML
 ) -> None:
     """Tell anew what a job would take when the form changes, and when the machine is known."""
-    changes = [filled.fields[name].change for name in FORETOLD]
+    # Gradio gives its components their events only while it runs.
+    changes = [getattr(filled.fields[name], "change") for name in FORETOLD]  # noqa: B009
     gr.on(
         [*changes, status.select],
         handlers.foretell,

@@ -12,6 +12,7 @@ from engine.hardware import Card, Choice, Host, Rates, Tuning
 from engine.jobs import wire
 from engine.jobs.order import (
     CancelOrder,
+    MeasureOrder,
     Order,
     Output,
     Tuned,
@@ -59,6 +60,7 @@ MESSAGES = [
         host=Host(total_bytes=2**34, available_bytes=2**33, cores=8),
         rates=Rates(link=2.5e10, disk=3e9, operations={"int8": 1e14}),
     ),
+    MeasureOrder(data_dir=Path("d")),
     TuneOrder(data_dir=Path("d")),
     Tuned(tuning=Tuning(device="x", choices=(CHOICE,), seconds=2.0)),
     Tuned(error=REPORT),
