@@ -192,11 +192,16 @@ def test_a_copy_of_the_model_is_read_itself(model, data, tmp_path, opens):
     assert copy / ENCODER in opens
 
 
+def flipped(data, place):
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
 DAMAGES = {
     "cut": lambda data: data[:-1],
     "short": lambda data: data[:33],
     "empty": lambda data: b"",
-    "flipped": lambda data: data[:60] + bytes([data[60] ^ 1]) + data[61:],
+    "flipped": lambda data: flipped(data, 60),
+    "a sample flipped": lambda data: flipped(data, 36 + int.from_bytes(data[32:36], "little")),
     "other": lambda data: b"\x80\x04" * 50,
 }
 

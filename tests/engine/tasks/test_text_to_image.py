@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 import torch
 
+from engine.checkpoints import header_cache
 from engine.checkpoints.open import open_model
 from engine.errors import NumericalError
 from engine.memory.studio import Place, Studio
@@ -135,3 +141,52 @@ def test_a_folder_that_cannot_be_written_to_costs_time_and_nothing_else(tmp_path
     first = ask(tmp_path / "file" / "prompts", tiny_model)
     assert torch.equal(ask(tmp_path / "file" / "prompts", tiny_model), first)
     assert len(read) == 2
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+
+opened = []
+sys.addaudithook(lambda event, given: opened.append(given[0]) if event == "open" else None)
+
+from engine.jobs.order import Hooks, Order, Output
+from engine.memory.studio import Studio
+from engine.request import Request
+from engine.run import execute
+
+model, data, prompt, seed, size = sys.argv[1:]
+request = Request(
+    prompt=prompt, negative="", model=model, guidance_scale=2.0, steps=2, seed=int(seed),
+    width=int(size), height=64, precision="fp32", device="cpu",
+)
+order = Order(
+    job="job", request=request, output=Output(folder=Path(data)), data_dir=Path(data),
+    lora_folder=Path(data),
+)
+hooks = Hooks(emit=lambda step: None, warn=lambda message: None, cancelled=lambda: False)
+execute(order, Studio(), hooks)
+for path in opened:
+    sys.stdout.write(f"{path}\\n")
+"""
+
+
+def opens(model: Path, data: Path, prompt: str, seed: int, size: int) -> list[str]:
+    """Paint in a process of its own; return the weight files that it opened, without folders."""
+    words = [sys.executable, "-c", PROGRAM, model, data, prompt, str(seed), str(size)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    opened = [Path(line) for line in done.stdout.splitlines()]
+    return [f"{path.parent.name}/{path.name}" for path in opened if path.is_relative_to(model)]
+
+
+def test_a_new_process_never_opens_the_encoder_for_a_prompt_it_knows(tiny_model, tmp_path):
+    (weights,) = (tiny_model / "text_encoder").glob("*.safetensors")
+    changed = weights.stat().st_ctime_ns
+    time.sleep(max(0.0, (header_cache.RESTING_NS + changed - time.time_ns()) / 1e9 + 0.1))
+    encoder = f"text_encoder/{weights.name}"
+    assert encoder in opens(tiny_model, tmp_path, PROMPT, seed=1, size=64)
+    again = opens(tiny_model, tmp_path, PROMPT, seed=2, size=96)
+    assert "transformer/diffusion_pytorch_model.safetensors" in again
+    assert encoder not in again
+    assert encoder in opens(tiny_model, tmp_path, "another prompt", seed=1, size=64)
