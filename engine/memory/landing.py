@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import torch
 from torch import nn
@@ -17,8 +17,6 @@ from engine.memory.slab import APART, Slab, lay_out, tensors_of
 from engine.memory.slab_file import Identity, SlabFile, cells_of, open_slabs, write_slabs
 from engine.quant.linear import Int8Linear
 
-_GB: Final = 10**9
-
 Failure = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 """What a block ended with, as context managers are told."""
 
@@ -26,6 +24,7 @@ Failure = tuple[type[BaseException] | None, BaseException | None, TracebackType 
 class Landing:
     """Takes the pieces of one network as they are filled; afterwards holds their slabs.
 
+    written: bytes that were put into a file for it.
     network: its name. pieces: their paths in the network. locks: the device that page-locks them.
     idle: what else does not lie on the device, by the start of its path.
     """
@@ -37,7 +36,7 @@ class Landing:
     ) -> None:
         self.network = network
         self.slabs: dict[str, Slab] = {}
-        self.notices: tuple[str, ...] = ()
+        self.written = 0
         self._pieces = frozenset(pieces)
         self._locks = locks
 
@@ -57,10 +56,14 @@ class Landing:
         return self
 
     def __exit__(self, *failure: *Failure) -> None:
-        """Do nothing: everything lies where it will stay."""
+        """Let go of everything if the network could not be loaded."""
+        if failure[0] is not None:
+            self.close()
 
     def close(self) -> None:
-        """Do nothing: there is no file."""
+        """Let go of the slabs; no copy from them may be under way."""
+        for slab in self.slabs.values():
+            slab.close()
 
     @property
     def is_damaged(self) -> bool:
@@ -101,30 +104,25 @@ class FileLanding(Landing):
 
     def recall(self, network: nn.Module) -> Collection[str]:
         """Take the pieces from the file of an earlier start; else begin to write one."""
-        found = open_slabs(self._folder, self._identity, self._names)
-        if found is not None and self._restored(found, network):
-            self.notices = (f"Weights stream from the disk: {found.header.path.name} was there.",)
+        self.file = open_slabs(self._folder, self._identity, self._names)
+        if self.file is not None and self._restored(self.file, network):
             return self._pieces
+        self.file = None
         size = sum(_bytes(network.get_submodule(piece)) for piece in self._pieces)
-        self._writer = self._stack.enter_context(
-            write_slabs(self._folder, self._identity, size)
-        )
-        self.notices = (
-            f"Weights stream from the disk: {size / _GB:.1f} GB of them were written to "
-            f"{self._folder} for this and later starts.",
-        )
+        self._writer = self._stack.enter_context(write_slabs(self._folder, self._identity, size))
         return ()
 
     def take(self, piece: str, network: nn.Module) -> None:
         """Write a piece that was filled, and let its memory go."""
         slab = self._packed(piece, network)
         self._writer.add(slab)
+        self.written += slab.bytes
         slab.shelve(self)
 
     @property
     def is_damaged(self) -> bool:
         """Say whether the file turned out to be cut short, or is not there."""
-        return bool(self._pieces) and (self.file is None or self.file.damaged)
+        return self.file is None or self.file.damaged
 
     def read(self, name: str, target: torch.Tensor) -> None:
         """Fill `target`, [size] uint8 in host memory, with the slab of this name."""
@@ -133,14 +131,16 @@ class FileLanding(Landing):
         self.file.read(name, target)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file too."""
+        super().close()
         if self.file is not None:
             self.file.close()
 
     def __exit__(self, *failure: *Failure) -> None:
         """Finish the file, or drop it with what went wrong."""
         self._stack.__exit__(*failure)
-        if failure[0] is None and self.file is None and self._pieces:
+        super().__exit__(*failure)
+        if failure[0] is None and self.file is None:
             self.file = open_slabs(self._folder, self._identity, self._names)
 
     def _restored(self, found: SlabFile, network: nn.Module) -> bool:
@@ -153,7 +153,6 @@ class FileLanding(Landing):
         except FileRejected:
             found.close()
             return False
-        self.file = found
         for piece, own in cells.items():
             self.slabs[piece] = Slab(f"{self.network}.{piece}", own)
             self.slabs[piece].shelve(self)

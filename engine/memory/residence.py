@@ -15,10 +15,10 @@ from torch.utils.hooks import RemovableHandle
 from engine.checkpoints.checkpoint import Part
 from engine.memory.accelerator import Plain, accelerator_for
 from engine.memory.landing import FileLanding, Landing, in_order
-from engine.memory.pieces import IDLE, Tour
+from engine.memory.pieces import IDLE, Tour, tour_of
 from engine.memory.place import Place
 from engine.memory.ring import Ring, Visits
-from engine.memory.slab import APART, Slab
+from engine.memory.slab import Slab
 from engine.memory.slab_file import Identity
 from engine.memory.work import Plan, Source
 
@@ -47,13 +47,16 @@ class _Joined:
 
 
 class Residence:
-    """The slabs of a model that is streamed as a plan says, and the ring that they go through."""
+    """The slabs of a model that is streamed as a plan says, and the ring that they go through.
+
+    folder: where files of slabs lie.
+    """
 
     def __init__(self, plan: Plan, place: Place, caches: Path) -> None:
         """Take the plan, the place, and the folder of caches in which files of slabs lie."""
         self.plan = plan
         self.place = place
-        self._folder = caches / SLABS
+        self.folder = caches / SLABS
         device = torch.device(place.device)
         self._device = accelerator_for(device) if plan.streamed else Plain(device)
         self._ring = Ring(self._device, max(plan.slots, _FEWEST_SLOTS), plan.slot_bytes)
@@ -67,7 +70,7 @@ class Residence:
         source = self.plan.encoder_source if is_encoder else self.plan.source
         if source is Source.FILE and pieces:
             identity = Identity(network, part.digest, self._facts(part))
-            landing: Landing = FileLanding(identity, pieces, self._folder)
+            landing: Landing = FileLanding(identity, pieces, self.folder)
         else:
             landing = Landing(network, pieces, self._device if source is Source.PINNED else None)
         if network == VAE and self.plan.streamed:
@@ -89,8 +92,15 @@ class Residence:
 
     def join(self, network: nn.Module, landing: Landing) -> None:
         """Stream a network that was loaded through a landing from now on."""
-        self._joined[landing.network] = _Joined(network, landing, [])
-        self._lay()
+        joined = self._joined[landing.network] = _Joined(network, landing, [])
+        try:
+            self._lay()
+        except BaseException:
+            # No memory for the slots: the network is not to be used.
+            del self._joined[landing.network]
+            _unhook(joined)
+            landing.close()
+            raise
 
     def part(self, network: str) -> None:
         """Let go of the slabs of a network that is no longer used."""
@@ -99,7 +109,7 @@ class Residence:
             self._quiet()
             _unhook(joined)
             self._lay()
-            _close(joined)
+            joined.landing.close()
 
     def visiting(self, tour: Tour, rounds: int) -> AbstractContextManager[Visits]:
         """Announce rounds of a tour; see `Ring.visiting`."""
@@ -128,7 +138,7 @@ class Residence:
         self._ring.close()
         for joined in self._joined.values():
             _unhook(joined)
-            _close(joined)
+            joined.landing.close()
         self._joined.clear()
 
     def _quiet(self) -> None:
@@ -164,17 +174,6 @@ class Residence:
         yield module.register_forward_hook(lambda *_: ring.leave(slabs))
 
 
-def tour_of(name: str) -> Tour:
-    """Return the tour that a piece of this name is visited in."""
-    if name.startswith(f"{TEXT_ENCODER}."):
-        return Tour.READ
-    if name.startswith(f"{VAE}."):
-        return Tour.DECODE
-    if name.startswith(f"{TRANSFORMER}.context_refiner."):
-        return Tour.REFINE
-    return Tour.MODULATE if name.endswith(f".{APART}") else Tour.DENOISE
-
-
 def _is_early(name: str) -> bool:
     """Say whether a piece is visited even in a round whose later blocks are skipped."""
     return not name.startswith(_LATER) or f"{name}.".startswith(_FIRST)
@@ -193,9 +192,3 @@ def _unhook(joined: _Joined) -> None:
     for hook in joined.hooks:
         hook.remove()
     joined.hooks.clear()
-
-
-def _close(joined: _Joined) -> None:
-    for slab in joined.landing.slabs.values():
-        slab.close()
-    joined.landing.close()

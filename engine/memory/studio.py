@@ -20,7 +20,7 @@ from engine.memory.malloc import give_back
 from engine.memory.model import Model as Model
 from engine.memory.place import DTYPES as DTYPES
 from engine.memory.place import Place as Place
-from engine.memory.plan import Plan
+from engine.memory.plan import Plan, Source
 from engine.memory.residence import TRANSFORMER, VAE, Residence
 from engine.memory.tensor_cache import PROMPTS, TensorCache
 from engine.model.vae import Vae
@@ -31,6 +31,7 @@ PREVIEW_SEED = 0
 PROJECTION = "projection"
 TENSORS_BETWEEN = 16
 CACHES = "cache"
+GB = 10**9
 
 
 class Studio:
@@ -57,7 +58,7 @@ class Studio:
         """
         wanted = plan or Plan(device=place.device, precision=place.precision)
         kept = self._model
-        same = kept is not None and (kept.checkpoint, kept.place) == (checkpoint, place)
+        same = self.kept_plan(checkpoint, place) is not None
         if kept is not None and same and kept.residence.serves(wanted):
             return _replanned(kept, wanted)
         del kept
@@ -72,11 +73,21 @@ class Studio:
             self._prompts[data_dir] = TensorCache(data_dir / CACHES / PROMPTS)
         return self._prompts[data_dir]
 
+    def kept_plan(self, checkpoint: Checkpoint, place: Place) -> Plan | None:
+        """Return how the model lies, if it is the one that is loaded."""
+        kept = self._model
+        same = kept is not None and (kept.checkpoint, kept.place) == (checkpoint, place)
+        return kept.plan if kept is not None and same else None
+
     def forget(self) -> None:
         """Let go of the model."""
         if self._model is not None:
             self._model.close()
         self._model = None
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Give back what nobody uses; the model stays."""
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -129,8 +140,18 @@ def _load(checkpoint: Checkpoint, residence: Residence, check: Callable[[], None
         vae=vae,
         tokenizer=tokenizer,
         preview=preview,
-        notices=(*rest.notices, *vae_rest.notices),
+        notices=_notices(residence, rest.written + vae_rest.written),
     )
+
+
+def _notices(residence: Residence, written: int) -> tuple[str, ...]:
+    """Say that weights come from the disk, and whether they were put there just now."""
+    if not residence.plan.streamed or residence.plan.source is not Source.FILE:
+        return ()
+    said = "Weights are read from the disk while painting, for the computer's memory is too small"
+    if not written:
+        return (f"{said}; they are prepared since an earlier start.",)
+    return (f"{said}; {written / GB:.1f} GB were prepared once in {residence.folder}.",)
 
 
 def _preview(stored: Path, vae: Vae, place: Place) -> Preview:
