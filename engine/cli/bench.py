@@ -13,11 +13,12 @@ from typing import Any
 import torch
 
 from engine.cli import subjects
+from engine.cli.bench_all import compare_all
 from engine.cli.bench_int8 import int8_figures
 from engine.cli.files import check_file
 from engine.cli.measure import Arm, count_forwards, medians
 from engine.cli.terminal import say
-from engine.errors import BadRequest
+from engine.errors import BadRequest, NotFound
 from engine.events import Result
 from engine.jobs.order import Hooks, Order, Output
 from engine.memory.probe import hardware
@@ -45,6 +46,10 @@ def bench(options: argparse.Namespace) -> int:
     """Measure what the options ask for, print it, and write it to a file where wanted."""
     if options.json is not None:
         check_file(options.json, "--json")
+    if options.all:
+        return _write(options.json, [_against_everyone(options)])
+    if options.quick or options.peer_python is not None:
+        raise BadRequest("--quick and --peer-python belong to --all.", "Add --all.")
     beside = options.against is not None
     if beside:
         subjects.import_reference()
@@ -60,9 +65,25 @@ def bench(options: argparse.Namespace) -> int:
         figures = [_pictures(options.model or "demo-turbo", place, beside=beside)]
     if options.model is None and not options.random_weights:
         figures.append(int8_figures(device))
-    if options.json is not None:
-        atomic_write(options.json, json.dumps(figures, indent=2).encode() + b"\n")
+    return _write(options.json, figures)
+
+
+def _write(file: Path | None, figures: Figures) -> int:
+    if file is not None:
+        atomic_write(file, json.dumps(figures, indent=2).encode() + b"\n")
     return 0
+
+
+def _against_everyone(options: argparse.Namespace) -> dict[str, Any]:
+    """Compare with everyone, with a model folder that they all can read."""
+    python: Path | None = options.peer_python
+    if python is not None and not python.is_file():
+        raise NotFound(f"{str(python)!r:.200} of --peer-python is no file.", "Name a Python.")
+    model = None
+    if options.model is not None:
+        asked = Request(prompt="", model=options.model)
+        model = find_model(asked, Settings().data_dir).path
+    return compare_all(options.random_weights, model, python, quick=options.quick)
 
 
 def _pictures(model: str, place: Place, *, beside: bool) -> dict[str, Any]:

@@ -149,6 +149,15 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--against", metavar="NAME", choices=("diffusers",), help="diffusers: compare with it"
     )
+    parser.add_argument(
+        "--all", action="store_true",
+        help="compare with everyone that this machine can run, whole and within limits of memory",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="with --all: what takes minutes")
+    parser.add_argument(
+        "--peer-python", metavar="PATH", type=Path,
+        help="with --all: Python of an environment that has mmgp and diffusers",
+    )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to a file")
 
 
