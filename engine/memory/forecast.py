@@ -5,17 +5,14 @@ Pure and without torch, for the page asks at every turn of a control. Words are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from engine.checkpoints.checkpoint import Checkpoint
 from engine.errors import OutOfMemory
-from engine.memory.activations import footprint_of
 from engine.memory.budget import UNKNOWN
-from engine.memory.ledger import Numbers
-from engine.memory.pieces import Sizes, sizes_of
+from engine.memory.pieces import Sizes
 from engine.memory.plan import (
     Budget,
     Footprint,
@@ -32,9 +29,6 @@ from engine.request import Precision
 
 TIGHT: Final = 1.25
 """From this many times the time that it would take with memory enough, a job is tight."""
-
-Described = Callable[[Numbers], tuple[Sizes, Footprint]]
-"""Describes a model in memory, with its numbers lying so."""
 
 
 class Fit(StrEnum):
@@ -96,21 +90,10 @@ class Forecast:
 
 
 def forecast(
-    checkpoint: Checkpoint, work: Work, numbers: Numbers, budget: Budget, wish: Wish | None = None
+    work: Work, sizes: Sizes, footprint: Footprint, budget: Budget, wish: Wish | None = None
 ) -> Forecast:
-    """Return what a job will take with an opened model whose numbers lie as `numbers` says."""
-
-    def described(lying: Numbers) -> tuple[Sizes, Footprint]:
-        return sizes_of(checkpoint, lying), footprint_of(checkpoint, lying)
-
-    return judge(described, work, numbers, budget, wish or Wish())
-
-
-def judge(
-    described: Described, work: Work, numbers: Numbers, budget: Budget, wish: Wish
-) -> Forecast:
-    """Return what a job will take with a model that is `described`."""
-    sizes, footprint = described(numbers)
+    """Return what a job will take with a model of these sizes, which works in that footprint."""
+    wish = wish or Wish()
     given = budget.device_bytes + budget.driver_bytes
     try:
         plan = make_plan(work, sizes, footprint, budget, wish)
@@ -121,7 +104,7 @@ def judge(
             fit=Fit.IMPOSSIBLE,
             needed_bytes=least + budget.driver_bytes,
             budget_bytes=given,
-            advice=tuple(_rescue(size, numbers)),
+            advice=tuple(_rescue(size, sizes.precision)),
         )
     usual = replace(budget, rates=assumed(budget.device, budget.rates))
     ample = replace(usual, device_bytes=UNKNOWN)
@@ -133,7 +116,7 @@ def judge(
         budget_bytes=given,
         seconds=plan.seconds,
         notes=tuple(_notes(plan, work)),
-        advice=tuple(_relief(numbers)) if is_tight else (),
+        advice=tuple(_relief(sizes.precision)) if is_tight else (),
     )
 
 
@@ -148,15 +131,15 @@ def _notes(plan: Plan, work: Work) -> Iterator[Note]:
         yield Note.APART
 
 
-def _rescue(size: tuple[int, int] | None, numbers: Numbers) -> Iterator[Advice]:
+def _rescue(size: tuple[int, int] | None, precision: str) -> Iterator[Advice]:
     """Yield what may make an impossible job possible."""
     if size is not None:
         yield Advice(remedy=Remedy.SMALLER, width=size[0], height=size[1])
-    yield from _relief(numbers)
+    yield from _relief(precision)
 
 
-def _relief(numbers: Numbers) -> Iterator[Advice]:
+def _relief(precision: str) -> Iterator[Advice]:
     """Yield what makes a model need less, or leaves it more."""
-    if numbers.precision is not Precision.INT8:
+    if precision != Precision.INT8:
         yield Advice(remedy=Remedy.INT8)
     yield Advice(remedy=Remedy.CLOSE_PROGRAMS)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from engine.checkpoints.checkpoint import Checkpoint
+from engine.lora.match import Match
+from engine.lora.size import added_numbers
 from engine.memory.ledger import Layout, Ledger, Networks, Numbers, networks_of, stored_int8
 
 ALIGNMENT: Final = 256
@@ -24,6 +26,9 @@ PARTS: Final = ("attention", "feed_forward.w13", "feed_forward.w2")
 
 TABLE: Final = "text_encoder.model.embed_tokens"
 IDLE: Final = "vae.encoder"
+
+_BESIDE: Final = 3
+"""Tensors that a change of a layer may come in, each aligned by itself."""
 
 
 class Tour(StrEnum):
@@ -101,9 +106,35 @@ def aligned(count: int) -> int:
     return -(-count // ALIGNMENT) * ALIGNMENT
 
 
-def sizes_of(checkpoint: Checkpoint, numbers: Numbers) -> Sizes:
-    """Return the sizes that an opened model has in memory, whatever number types its files hold."""
-    return model_sizes(networks_of(checkpoint), numbers, frozenset(stored_int8(checkpoint)))
+def sizes_of(checkpoint: Checkpoint, numbers: Numbers, adapters: Iterable[Match] = ()) -> Sizes:
+    """Return the sizes that an opened model has in memory, whatever number types its files hold.
+
+    adapters: what lies beside its layers, and travels with them.
+    """
+    sizes = model_sizes(networks_of(checkpoint), numbers, frozenset(stored_int8(checkpoint)))
+    return with_adapters(sizes, adapters, numbers.item_bytes)
+
+
+def with_adapters(sizes: Sizes, adapters: Iterable[Match], item_bytes: int) -> Sizes:
+    """Return sizes with what adapters put beside layers of the transformer, by their pieces."""
+    pieces = {piece.name: piece for piece in sizes.pieces}
+    fixed = sizes.fixed_bytes
+    for found in adapters:
+        for module, numbers in added_numbers(found):
+            added = aligned(numbers * item_bytes) + _BESIDE * ALIGNMENT
+            name = _holder(f"transformer.{module}", pieces)
+            if name is None:
+                fixed += added
+            else:
+                pieces[name] = replace(pieces[name], bytes=pieces[name].bytes + added)
+    return replace(sizes, pieces=tuple(pieces.values()), fixed_bytes=fixed)
+
+
+def _holder(module: str, pieces: Collection[str]) -> str | None:
+    """Return the piece that a module travels with, None for one that never leaves."""
+    while module and module not in pieces:
+        module = module.rpartition(".")[0]
+    return module or None
 
 
 def model_sizes(networks: Networks, numbers: Numbers, stored: Collection[str] = ()) -> Sizes:

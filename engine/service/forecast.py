@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.hardware import Hardware
 from engine.jobs.order import WorkerState
-from engine.memory.budget import budget_for, numbers_of
+from engine.memory.budget import budget_for
 from engine.memory.forecast import Forecast, forecast
 from engine.memory.plan import Wish
 from engine.request import Device, Request
@@ -31,9 +31,7 @@ def foresee(request: Request, settings: Settings, told: WorkerState) -> Forecast
     checkpoint = find_model(asked, settings.data_dir)
     work = work_of(complete(asked, checkpoint, 0), checkpoint.variant)
     budget = budget_for(device, card, told.host, told.rates, settings.vram_gb)
-    room = Room(
-        checkpoint=checkpoint, work=work, budget=budget, card=card, has_bf16=told.has_bf16
-    )
+    room = Room(checkpoint=checkpoint, work=work, budget=budget, card=card, has_bf16=told.has_bf16)
     precision = choose_precision(
         asked.precision,
         device.partition(":")[0],
@@ -41,5 +39,4 @@ def foresee(request: Request, settings: Settings, told: WorkerState) -> Forecast
         stored_int8=checkpoint.parts.transformer.stores_int8,
         room=room,
     )
-    numbers = numbers_of(precision, device, card, has_bf16=told.has_bf16)
-    return forecast(checkpoint, work, numbers, budget, Wish(profile=settings.profile))
+    return forecast(work, *room.described(precision), budget, Wish(profile=settings.profile))

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from engine.memory.activations import footprint_of
-from engine.memory.budget import numbers_of
 from engine.memory.ladder import Terms
-from engine.memory.pieces import sizes_of
 from engine.memory.plan import make_plan
 from engine.memory.work import Plan, Work
 from engine.request import Request
@@ -32,11 +29,8 @@ class Planning:
         Raises `OutOfMemory` where there is none.
         """
         room = self.room
-        device, precision = room.budget.device, terms.precision
-        numbers = numbers_of(precision, device, room.card, has_bf16=room.has_bf16)
-        sizes = sizes_of(room.checkpoint, numbers)
-        footprint = footprint_of(room.checkpoint, numbers)
-        return make_plan(room.work, sizes, footprint, room.budget, terms.wish, kept)
+        described = room.described(terms.precision)
+        return make_plan(room.work, *described, room.budget, terms.wish, kept)
 
 
 def work_of(request: Request, variant: Variant) -> Work:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.errors import BadRequest
 from engine.hardware import MIN_BF16_CAPABILITY, Card, Hardware
+from engine.lora.match import Match
 from engine.memory.activations import footprint_of
 from engine.memory.budget import numbers_of
-from engine.memory.pieces import Tour, sizes_of
-from engine.memory.plan import Budget, Work, can_keep
+from engine.memory.pieces import Sizes, Tour, sizes_of
+from engine.memory.plan import Budget, Footprint, Work, can_keep
 from engine.request import MAX_SEED, Device, Precision, Request
 from engine.variants import Variant
 from engine.variants.step_saving import ALWAYS_COMPUTED, FIRST_STEPS, LAST_STEPS
@@ -47,9 +48,10 @@ def choose_device(wanted: str, hardware: Hardware) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """What a model must fit into to be computed in more than int8.
+    """What a model must fit into, and what is to be done with it there.
 
-    card: None for the CPU. has_bf16: whether the CPU computes in bfloat16 by itself.
+    card: None for the CPU. has_bf16: whether the CPU computes in bfloat16 by itself. adapters: what
+    is put beside the model.
     """
 
     checkpoint: Checkpoint
@@ -57,14 +59,17 @@ class Room:
     budget: Budget
     card: Card | None = None
     has_bf16: bool = False
+    adapters: tuple[Match, ...] = ()
+
+    def described(self, precision: Precision) -> tuple[Sizes, Footprint]:
+        """Return what the model takes in a precision, and what it works in."""
+        numbers = numbers_of(precision, self.budget.device, self.card, has_bf16=self.has_bf16)
+        sizes = sizes_of(self.checkpoint, numbers, self.adapters)
+        return sizes, footprint_of(self.checkpoint, numbers)
 
     def holds(self, precision: Precision) -> bool:
         """Say whether what is computed at every step stays there; on the CPU the whole model."""
-        numbers = numbers_of(precision, self.budget.device, self.card, has_bf16=self.has_bf16)
-        sizes, footprint = (
-            sizes_of(self.checkpoint, numbers),
-            footprint_of(self.checkpoint, numbers),
-        )
+        sizes, footprint = self.described(precision)
         tours = tuple(Tour) if self.budget.is_host else (Tour.REFINE, Tour.MODULATE, Tour.DENOISE)
         return can_keep(self.work, sizes, footprint, self.budget, tours)
 

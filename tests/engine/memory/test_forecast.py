@@ -8,6 +8,7 @@ import pytest
 
 from engine.checkpoints.open import open_model
 from engine.hardware import Card, Host, Rates
+from engine.memory.activations import footprint_of
 from engine.memory.budget import (
     CONTEXT_BYTES,
     DISPLAY_BYTES,
@@ -16,8 +17,9 @@ from engine.memory.budget import (
     device_budget,
     numbers_of,
 )
-from engine.memory.forecast import Advice, Fit, Note, Remedy, forecast, judge
+from engine.memory.forecast import Advice, Fit, Note, Remedy, forecast
 from engine.memory.ledger import Numbers
+from engine.memory.pieces import sizes_of
 from engine.memory.plan import Wish, make_plan
 from engine.memory.work import GIB
 from engine.request import Precision
@@ -37,12 +39,8 @@ TURING = replace(AMPERE, capability=(7, 5))
 APPLE = Card(name="Apple", capability=(0, 0), total_bytes=9 * GIB, free_bytes=6 * GIB, kind="mps")
 
 
-def described(numbers):
-    return sizes(numbers), footprint(numbers)
-
-
 def told(budget, side=1024, numbers=INT8, wish=None, **changes):
-    return judge(described, work(side, **changes), numbers, budget, wish or Wish())
+    return forecast(work(side, **changes), sizes(numbers), footprint(numbers), budget, wish)
 
 
 def test_a_job_that_fits_says_what_it_takes_and_how_long():
@@ -113,7 +111,9 @@ def test_a_model_on_the_disk_is_foretold(tiny_model):
     numbers = numbers_of(Precision.FP32, "cpu", None)
     host = Host(total_bytes=8 * GIB, available_bytes=4 * GIB)
     budget = budget_for("cpu", None, host, Rates())
-    found = forecast(open_model(tiny_model), work(64), numbers, budget)
+    model = open_model(tiny_model)
+    of, worker = sizes_of(model, numbers), footprint_of(model, numbers)
+    found = forecast(work(64), of, worker, budget)
     assert found.fit is Fit.FITS
     assert found.needed_bytes < GIB // 4
     assert found.notes == ()

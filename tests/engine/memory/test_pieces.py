@@ -9,10 +9,13 @@ from math import prod
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from engine.checkpoints.convert import Conversion, convert
 from engine.checkpoints.load import load_transformer
 from engine.checkpoints.open import open_model
+from engine.lora.file import read_lora
+from engine.lora.match import match
 from engine.memory.ledger import Numbers, stored_int8
 from engine.memory.pieces import ALIGNMENT, PARTS, Tour, model_sizes, sizes_of, slab_bytes
 from engine.memory.work import TOKEN_MULTIPLE
@@ -176,6 +179,36 @@ def test_a_plain_model_takes_what_its_tensors_take(tiny_model, precision, dtype)
                 if not name.startswith("modulation.")
             ]
             assert slab_bytes(own) == piece.bytes
+
+
+def test_what_adapters_add_travels_with_its_layer(tiny_model, tmp_path):
+    modules = {
+        "diffusion_model.layers.0.attention.to_out.0": 64,
+        "diffusion_model.layers.1.adaLN_modulation.0": 32,
+        "diffusion_model.cap_embedder.1": 48,
+    }
+    checkpoint = open_model(tiny_model)
+    numbers = Numbers(precision=Precision.BF16, item_bytes=2)
+    plain = sizes_of(checkpoint, numbers)
+    shapes = transformer_shapes(checkpoint.transformer)
+    tensors = {}
+    for name, rank in modules.items():
+        ours = name.removeprefix("diffusion_model.").replace("to_out.0", "out")
+        rows, columns = shapes[ours.replace("adaLN_modulation.0", "modulation") + ".weight"]
+        tensors[f"{name}.lora_A.weight"] = torch.zeros(rank, columns)
+        tensors[f"{name}.lora_B.weight"] = torch.zeros(rows, rank)
+    save_file(tensors, tmp_path / "a.safetensors")
+    adapter = match(read_lora(tmp_path / "a.safetensors"), checkpoint.transformer)
+    changed = sizes_of(checkpoint, numbers, [adapter])
+    grown = {
+        after.name: after.bytes - before.bytes
+        for before, after in zip(plain.pieces, changed.pieces, strict=True)
+        if after != before
+    }
+    grown["fixed"] = changed.fixed_bytes - plain.fixed_bytes
+    assert grown.keys() == {"transformer.layers.0", "transformer.layers.1.modulation", "fixed"}
+    needed = sum(tensor.numel() for tensor in tensors.values()) * numbers.item_bytes
+    assert needed <= sum(grown.values()) <= needed + 3 * 5 * ALIGNMENT
 
 
 def test_captions_are_filled_up_as_the_transformer_does():

@@ -56,14 +56,19 @@ def resident(found, tour):
 def weights(found, of):
     """The bytes on the device that a plan's weights and slots take."""
     kept = sum(piece.bytes for piece in of.pieces if piece.name not in found.streamed)
-    return of.fixed_bytes + kept + found.slots * found.slot_bytes
+    idle = 0 if found.streamed else of.idle_bytes
+    is_host = found.device in {"cpu", "mps"}
+    table = of.embedding_bytes if is_host and found.holds(Tour.READ) else 0
+    return of.fixed_bytes + kept + idle + table + found.slots * found.slot_bytes
 
 
-def moving(found, job, worker):
+def moving(found, job, of, worker):
     """The bytes of activations of a plan's stages, at least."""
     sequences = found.batch * job.branches
+    schedule = job.evaluations * of.step_bytes
+    saved = 3 * job.saves_steps * sequences * job.tokens * of.token_bytes
     return max(
-        worker.denoise(job.tokens, sequences),
+        worker.denoise(job.tokens, sequences) + schedule + saved,
         worker.encode(job.prompt_tokens),
         worker.decode(job.width, job.height, found.decode),
     )
@@ -116,7 +121,7 @@ def test_no_plan_of_ten_thousand_is_over_budget():
             assert Case(job, of, worker, budget, wish).least() > budget.device_bytes
             continue
         planned += 1
-        taken = weights(found, of) + moving(found, job, worker)
+        taken = weights(found, of) + moving(found, job, of, worker)
         assert taken <= found.peak_bytes <= budget.device_bytes
         assert found.pinned_bytes <= max(0, budget.host.available_bytes) or found.slots
         largest = {piece.name: piece.bytes for piece in of.pieces}
@@ -314,6 +319,12 @@ def test_a_profile_of_little_ram_lets_the_encoder_go():
     least = plan(card(24), wish=Wish(profile=Profile.VERY_LOW_RAM_LOW_VRAM))
     assert least.source is Source.FILE
     assert least.host_bytes < GIB
+
+
+def test_little_vram_says_nothing_of_the_cpu():
+    budget = replace(card(0), device="cpu", device_bytes=16 * GIB)
+    found = plan(budget, wish=Wish(profile=Profile.HIGH_RAM_LOW_VRAM))
+    assert found.streamed == frozenset()
 
 
 def test_a_profile_of_plenty_plans_as_automatic_does():
