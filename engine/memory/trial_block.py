@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from engine.memory.place import Place
 from engine.model.config import TransformerConfig
 from engine.model.layers import Block, BlockModulation
 from engine.model.rope import Rotation
+from engine.model.transformer import Transformer
 from engine.quant.linear import Int8Linear, make_int8
 from engine.quant.products import WEIGHT_ONLY, Product
 from engine.quant.recipe import BLOCK_LAYERS
@@ -30,15 +32,16 @@ class Trial:
 
 
 class TrialBlock:
-    """A main layer with int8 products, and tokens to run it over."""
+    """A main layer with int8 products, in a network of its own, and tokens to run it over."""
 
     def __init__(self, trial: Trial, device: torch.device) -> None:
-        config = trial.config
+        config = replace(trial.config, n_layers=1, n_refiner_layers=0)
         self.dtype = Place(device=str(device), precision=Precision.INT8).dtype
         with torch.device("meta"):
-            block = Block(config, modulated=True)
-        make_int8(block, BLOCK_LAYERS, WEIGHT_ONLY)
-        self.block = block.to(self.dtype).to_empty(device=device).requires_grad_(False).eval()
+            network = Transformer(config)
+        self.block = cast(Block, network.layers[0])
+        make_int8(self.block, BLOCK_LAYERS, WEIGHT_ONLY)
+        self.network = network.to(self.dtype).to_empty(device=device).requires_grad_(False).eval()
         generator = torch.Generator(device).manual_seed(0)
         for weight in self.block.parameters():
             weight.fill_(1.0)

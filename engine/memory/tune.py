@@ -18,18 +18,27 @@ from torch import Tensor
 from engine.errors import DiskError
 from engine.hardware import Choice, Tuning
 from engine.memory import machine_file
+from engine.memory.accelerate import Options, accelerate
 from engine.memory.host import host
 from engine.memory.rates import identity, measured_rates, wait
 from engine.memory.trial_block import Trial, TrialBlock
+from engine.model.attention import Attend, attention_name, choose_attention, installed, sdpa
 from engine.quant import products
 
 _log = logging.getLogger(__name__)
 
 KEPT: Final = "tuning"
+PRODUCT: Final = "int8 product"
 THREADS: Final = "threads"
+ATTENTION: Final = "attention"
+BLOCK: Final = "block"
+COMPILED: Final = "compiled"
 
-SECONDS: Final = 40.0
-"""How long trials go on in all; what is under way then is finished."""
+SECONDS: Final = 25.0
+"""When no other trial is begun; what is under way then, building a kernel perhaps, is finished."""
+
+WARM_UP: Final = 8
+"""So often a card runs a way before time is taken: forms prove themselves, and graphs are made."""
 
 ROUNDS: Final = 7
 BOUND: Final = 5e-2
@@ -65,25 +74,19 @@ class Contest:
     deadline: float
     check: Callable[[], None]
 
-    def medians(self, ways: Ways) -> dict[str, float]:
-        """Return the median seconds of every way that computes what the first one does.
+    def right(self, ways: Ways) -> Ways:
+        """Return the ways that compute what the first one does; after the deadline none is begun.
 
-        They take turns, in an order that is reversed every round, so that a machine that gets
-        slower is no way's fault. Each trial follows one that is not timed.
+        Raises `RuntimeError` if the first one, which is in use, fails.
         """
-        names = [*self._right(ways)]
-        seconds: dict[str, list[float]] = {name: [] for name in names}
-        for number in range(ROUNDS):
-            for name in names[:: -1 if number % 2 else 1]:
-                seconds[name].append(self._seconds(ways[name]))
-            if time.perf_counter() > self.deadline:
-                break
-        return {name: statistics.median(times) for name, times in seconds.items()}
+        return {name: ways[name] for name in self._right(ways)}
 
     def _right(self, ways: Ways) -> Iterator[str]:
         right: Tensor | None = None
         for name, put in ways.items():
             self.check()
+            if right is not None and time.perf_counter() > self.deadline:
+                return
             put()
             try:
                 found = self.run().float()
@@ -99,6 +102,29 @@ class Contest:
                 yield name
             else:
                 _log.warning("%s is off by %.2g and is left out", name, off)
+
+    def medians(self, ways: Ways) -> dict[str, float]:
+        """Return the median seconds of each way.
+
+        They take turns, in an order that is reversed every round, so that a machine that gets
+        slower is no way's fault. Each trial follows one that is not timed.
+        """
+        names = [*ways]
+        for name in names:
+            self._warm_up(ways[name])
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        for number in range(ROUNDS):
+            for name in names[:: -1 if number % 2 else 1]:
+                seconds[name].append(self._seconds(ways[name]))
+            if time.perf_counter() > self.deadline:
+                break
+        return {name: statistics.median(times) for name, times in seconds.items()}
+
+    def _warm_up(self, put: Callable[[], None]) -> None:
+        put()
+        for _ in range(WARM_UP if self.device.type == "cuda" else 0):
+            self.check()
+            self.run()
 
     def _seconds(self, put: Callable[[], None]) -> float:
         self.check()
@@ -123,13 +149,14 @@ def known_tuning(device: str, data_dir: Path) -> Tuning:
 
 
 def apply_tuning(tuning: Tuning) -> None:
-    """Compute with as many threads as were fastest from now on, where that was tried: on the CPU.
+    """Compute with as many threads as were fastest from now on, and never more than cores allow.
 
-    Every other winner is taken by who makes the choice, with `Tuning.winner`.
+    That is what the CPU takes. Every other winner is taken by who makes the choice, with
+    `Tuning.winner`.
     """
-    count = tuning.winner(THREADS)
-    if count is not None and count.isdigit():
-        torch.set_num_threads(max(1, min(int(count), host().cores)))
+    count = tuning.winner(THREADS) or ""
+    wanted = int(count) if count.isdecimal() else torch.get_num_threads()
+    torch.set_num_threads(max(1, min(wanted, host().cores)))
 
 
 def tune(device: str, data_dir: Path, check: Callable[[], None]) -> Tuning:
@@ -143,7 +170,8 @@ def tune(device: str, data_dir: Path, check: Callable[[], None]) -> Tuning:
     measured_rates(device, data_dir, anew=True)
     check()
     trial = Trial(tokens=ON_THE_CPU if place.type == "cpu" else ON_A_CARD)
-    choices = contested(TrialBlock(trial, place), place, SUBJECTS, check)
+    subjects = SUBJECTS.get(place.type, {})
+    choices = contested(TrialBlock(trial, place), place, subjects, check)
     seconds = time.perf_counter() - began
     tuning = Tuning(device=device, choices=choices, seconds=seconds)
     values = {"choices": [asdict(choice) for choice in choices], "seconds": seconds}
@@ -159,23 +187,23 @@ def contested(
 ) -> tuple[Choice, ...]:
     """Compare the ways of every subject; the fastest stays in place while later ones are tried.
 
-    A subject with one way is no choice. The number of threads is as before in the end.
+    A subject of which one way works, or of which there is time for one, is no choice. The number of
+    threads is as before in the end.
     """
     threads, began = torch.get_num_threads(), time.perf_counter()
     choices: list[Choice] = []
     try:
         for number, (subject, list_ways) in enumerate(subjects.items(), start=1):
-            ways = list_ways(block, device)
-            if len(ways) < 2:
-                continue
             deadline = began + SECONDS * number / len(subjects)
             contest = Contest(run=block.run, device=device, deadline=deadline, check=check)
-            seconds = contest.medians(ways)
-            taken = _fastest(seconds)
-            ways[taken]()
+            ways = contest.right(list_ways(block, device))
+            seconds = contest.medians(ways) if len(ways) > 1 else {}
+            taken = _fastest(seconds) if seconds else next(iter(ways), None)
+            if taken is not None:
+                ways[taken]()
             choices += [
-                Choice(subject=subject, name=name, seconds=time_of_it, taken=name == taken)
-                for name, time_of_it in seconds.items()
+                Choice(subject=subject, name=name, seconds=median, taken=name == taken)
+                for name, median in seconds.items()
             ]
     finally:
         torch.set_num_threads(threads)
@@ -189,10 +217,8 @@ def _fastest(seconds: Mapping[str, float]) -> str:
     return fastest if seconds[fastest] <= CLEARLY * seconds[in_use] else in_use
 
 
-def _threads(_block: TrialBlock, device: torch.device) -> Ways:
+def _threads(_block: TrialBlock, _device: torch.device) -> Ways:
     """List numbers of threads: processors share cores and memory in ways that no number tells."""
-    if device.type != "cpu":
-        return {}
     cores = host().cores
     counts = dict.fromkeys((torch.get_num_threads(), cores, cores * 3 // 4, cores // 2))
     return {str(count): partial(torch.set_num_threads, count) for count in counts if count > 0}
@@ -204,7 +230,42 @@ def _products(block: TrialBlock, device: torch.device) -> Ways:
     return {type(p).__name__: partial(block.use, p) for p in found}
 
 
-SUBJECTS: Final[Subjects] = MappingProxyType({"int8 product": _products, THREADS: _threads})
+def _attention(block: TrialBlock, device: torch.device) -> Ways:
+    """List the kernels that mix tokens."""
+    attention = block.block.attention
+    chosen = choose_attention(device, block.dtype, attention.head_dim, is_base=False)
+    found: dict[str, Attend] = {attention_name(sdpa): sdpa, attention_name(chosen): chosen}
+    found |= {kernel.name: kernel for kernel in installed(is_base=False)}
+    return {name: partial(setattr, attention, "attend", attend) for name, attend in found.items()}
+
+
+def _forms(block: TrialBlock, device: torch.device) -> Ways:
+    """List the forms of a block; a compiled one comes last, for it takes longest to make."""
+    attention, ways = block.block.attention, dict[str, Callable[[], None]]()
+    attend = attention.attend
+    for name, options in FORMS.items():
+        accelerate(block.network, device, block.dtype, is_base=False, options=options)
+        ways[name] = partial(setattr, block.block, "form", block.block.form)
+    attention.attend = attend
+    return ways
+
+
+FORMS: Final[Mapping[str, Options]] = MappingProxyType(
+    {
+        "fused": Options(graphs=False),
+        "fused, graphs": Options(),
+        "plain": Options(fused=False, graphs=False),
+        COMPILED: Options(compiled=True),
+    }
+)
+
+SUBJECTS: Final[Mapping[str, Subjects]] = MappingProxyType(
+    {
+        "cpu": {PRODUCT: _products, THREADS: _threads},
+        "cuda": {PRODUCT: _products, ATTENTION: _attention, BLOCK: _forms},
+    }
+)
+"""What there is to choose, by the kind of device."""
 
 
 def _choice(row: object) -> Choice | None:

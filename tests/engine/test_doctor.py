@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -61,6 +62,8 @@ def test_what_a_model_may_take_of_a_card_is_said_with_the_reason():
         "budget      6.2 of 8.0 GiB: 1.0 GiB are taken by other programs, "
         "0.8 GiB stay free for the driver and for the screen that may be drawn from it"
     )
+    (line,) = doctor.memory_lines(replace(CARD, display=False))
+    assert line.endswith("0.3 GiB stay free for the driver")
     assert list(doctor.memory_lines(None)) == []
 
 

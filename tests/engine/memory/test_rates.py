@@ -93,8 +93,10 @@ def test_a_folder_that_cannot_be_written_costs_only_the_memory(data_folder, meas
 def test_the_disk_is_measured_when_there_is_a_model_to_read(data_folder, measured, monkeypatch):
     monkeypatch.setattr(rates, "disk_rate", lambda _: 2e9)
     assert measured_rates("cpu", data_folder).disk == 0.0
-    monkeypatch.setattr(rates, "sample", lambda *folders: folders[0])
-    assert measured_rates("cpu", data_folder, data_folder).disk == 2e9
+    searched = []
+    monkeypatch.setattr(rates, "sample", lambda *folders: searched.append(folders) or data_folder)
+    assert measured_rates("cpu", data_folder, data_folder / "x").disk == 2e9
+    assert searched == [(data_folder / "x", data_folder / "models")]
     assert known_rates("cpu", data_folder).disk == 2e9
     assert measured == ["cpu"]
 

@@ -12,6 +12,7 @@ from engine.hardware import Choice, Host, Rates, Tuning
 from engine.memory import machine_file, tune
 from engine.memory.trial_block import Trial, TrialBlock
 from engine.memory.tune import Contest, apply_tuning, contested, known_tuning
+from engine.model.attention import Checked, sdpa
 from engine.model.config import TransformerConfig
 from engine.quant.products import WEIGHT_ONLY, Integer
 from engine.quant.recipe import BLOCK_LAYERS
@@ -66,7 +67,7 @@ class Work:
 
     def medians(self, deadline=1000.0, check=lambda: None):
         contest = Contest(run=self.run, device=CPU, deadline=deadline, check=check)
-        return contest.medians({name: self.put(name) for name in self.ways})
+        return contest.medians(contest.right({name: self.put(name) for name in self.ways}))
 
 
 def test_ways_take_turns_and_their_medians_count(clock):
@@ -80,7 +81,7 @@ def test_ways_take_turns_and_their_medians_count(clock):
 
 def test_after_the_deadline_only_the_round_under_way_is_finished(clock):
     work = Work(clock, a=(2.0, ONE), b=(1.0, ONE))
-    assert work.medians(deadline=0.0) == {"a": 2.0, "b": 1.0}
+    assert work.medians(deadline=4.0) == {"a": 2.0, "b": 1.0}
     assert len(work.done) == 2 + 4
 
 
@@ -88,6 +89,12 @@ def test_after_the_deadline_only_the_round_under_way_is_finished(clock):
 def test_a_way_that_computes_otherwise_or_fails_is_left_out(clock, result):
     work = Work(clock, a=(2.0, ONE), wrong=(0.1, result), c=(1.0, ONE * 1.01))
     assert work.medians() == {"a": 2.0, "c": 1.0}
+
+
+def test_after_the_deadline_no_other_way_is_begun(clock):
+    work = Work(clock, a=(2.0, ONE), b=(1.0, ONE))
+    assert work.medians(deadline=1.0) == {"a": 2.0}
+    assert "b" not in work.done
 
 
 def test_a_way_in_use_that_fails_is_no_result(clock):
@@ -116,22 +123,32 @@ def subject(work, *names):
 
 
 def test_the_fastest_of_each_subject_is_taken_and_stays_in_place(clock, block, monkeypatch):
-    work = Work(clock, a=(2.0, ONE), b=(1.0, ONE), c=(1.0, ONE), d=(0.99, ONE), e=(5.0, ONE))
+    work = Work(clock, b=(1.0, ONE), a=(2.0, ONE), c=(1.0, ONE), d=(0.99, ONE))
     monkeypatch.setattr(block, "run", work.run)
-    subjects = {
-        "x": subject(work, "a", "b"),
-        "nothing to choose": subject(work, "e"),
-        "y": subject(work, "c", "d"),
-    }
+    in_place = []
+
+    def last(_block, _device):
+        in_place.append(work.way)
+        return {name: work.put(name) for name in "cd"}
+
+    subjects = {"x": subject(work, "b", "a"), "y": last, "none": subject(work)}
     found = contested(block, CPU, subjects, lambda: None)
+    assert in_place == ["b"]
     assert [(c.subject, c.name, c.taken) for c in found] == [
-        ("x", "a", False), ("x", "b", True),
+        ("x", "b", True), ("x", "a", False),
         # One percent is no reason to leave what is in use.
         ("y", "c", True), ("y", "d", False),
     ]  # fmt: skip
     assert Tuning(device="cpu", choices=found).winner("x") == "b"
     assert Tuning(device="cpu", choices=found).winner("z") is None
-    assert "e" not in work.done
+
+
+@pytest.mark.parametrize("names", ["ab", "a"])
+def test_the_one_way_that_works_is_taken_and_is_no_choice(clock, block, monkeypatch, names):
+    work = Work(clock, a=(2.0, ONE), b=(1.0, -ONE))
+    monkeypatch.setattr(block, "run", work.run)
+    assert contested(block, CPU, {"x": subject(work, *names)}, lambda: None) == ()
+    assert (work.way, len(work.done)) == ("a", len(names))
 
 
 def test_the_number_of_threads_is_as_before(block, monkeypatch):
@@ -145,11 +162,10 @@ def test_the_number_of_threads_is_as_before(block, monkeypatch):
     assert torch.get_num_threads() == before
 
 
-def test_numbers_of_threads_are_tried_on_the_processor_alone(block, monkeypatch):
+def test_the_number_of_threads_in_use_is_tried_beside_shares_of_the_cores(block, monkeypatch):
     monkeypatch.setattr(tune, "host", lambda: Host(cores=8))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     assert list(tune._threads(block, CPU)) == ["4", "8", "6"]
-    assert tune._threads(block, torch.device("cuda")) == {}
     monkeypatch.setattr(tune, "host", lambda: Host(cores=1))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert list(tune._threads(block, CPU)) == ["1"]
@@ -172,6 +188,47 @@ def test_a_product_that_comes_again_is_not_prepared_again(block):
     assert all(layer.product is WEIGHT_ONLY for layer in layers)
     block.use(integer)
     assert all(layer.prepared is kept for layer, kept in zip(layers, first, strict=True))
+
+
+def test_each_kernel_of_attention_is_tried_once(block, monkeypatch):
+    def other(q, k, v):
+        return sdpa(q, k, v)
+
+    kernel = Checked("Other", other)
+    monkeypatch.setattr(tune, "choose_attention", lambda *_, **__: kernel)
+    monkeypatch.setattr(tune, "installed", lambda **_: [kernel])
+    ways = tune._attention(block, CPU)
+    assert list(ways) == ["SDPA", "Other"]
+    ways["Other"]()
+    assert block.block.attention.attend is kernel
+    ways["SDPA"]()
+    assert block.block.attention.attend is sdpa
+
+
+def test_each_form_of_a_block_is_made_once_and_attention_stays(block, monkeypatch):
+    made = []
+
+    def accelerate(network, device, dtype, *, is_base, options):
+        made.append(options)
+        network.layers[0].form = f"form {len(made)}"
+        network.layers[0].attention.attend = "another"
+
+    monkeypatch.setattr(tune, "accelerate", accelerate)
+    block.block.attention.attend = "the winner"
+    ways = tune._forms(block, CPU)
+    assert (made, block.block.attention.attend) == ([*tune.FORMS.values()], "the winner")
+    assert list(ways)[-1] == tune.COMPILED
+    for name, put in ways.items():
+        put()
+        assert block.block.form == f"form {[*ways].index(name) + 1}"
+
+
+def test_a_card_runs_a_way_before_time_is_taken(clock, monkeypatch):
+    monkeypatch.setattr(tune, "wait", lambda _: None)
+    work = Work(clock, a=(1.0, ONE))
+    contest = Contest(run=work.run, device=torch.device("cuda"), deadline=0.0, check=lambda: None)
+    assert contest.medians({"a": work.put("a")}) == {"a": 1.0}
+    assert len(work.done) == tune.WARM_UP + 2
 
 
 @pytest.fixture
@@ -234,17 +291,26 @@ def test_a_foreign_file_chooses_nothing(data_folder, values):
     assert known_tuning("cpu", data_folder).winner("threads") == "2"
 
 
-@pytest.mark.parametrize(("name", "threads"), [("2", 2), ("64", 4), ("0", 1), ("two", None)])
+@pytest.mark.parametrize(("name", "threads"), [("2", 2), ("64", 4), ("0", 1), ("two", 3)])
 def test_the_fastest_number_of_threads_is_used_within_the_cores_there_are(
     monkeypatch, name, threads
 ):
     used = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     monkeypatch.setattr(torch, "set_num_threads", used.append)
     monkeypatch.setattr(tune, "host", lambda: Host(cores=4))
     choice = Choice(subject="threads", name=name, seconds=1.0, taken=True)
     apply_tuning(Tuning(device="cpu", choices=(choice,)))
+    assert used == [threads]
+
+
+def test_without_a_trial_there_are_no_more_threads_than_cores_to_use(monkeypatch):
+    used = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    monkeypatch.setattr(tune, "host", lambda: Host(cores=4))
     apply_tuning(Tuning(device="cpu"))
-    assert used == ([] if threads is None else [threads])
+    assert used == [4]
 
 
 @pytest.mark.gpu
