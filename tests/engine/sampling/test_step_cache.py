@@ -67,6 +67,7 @@ def test_no_more_than_a_few_in_a_row_are_saved():
     walk(cache, lambda step: tokens(1.0))
     rows = "".join("x" if step in cache.skipped else "." for step in range(STEPS)).split(".")
     assert max(map(len, rows)) == MOST_IN_A_ROW
+    assert len(cache.skipped) > MOST_IN_A_ROW
 
 
 @pytest.mark.parametrize("steps", [1, 2, ALWAYS_COMPUTED])

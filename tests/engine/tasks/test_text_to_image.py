@@ -22,6 +22,7 @@ from tests.tiny import save_tiny_model
 
 FP32 = Place(device="cpu", precision=Precision.FP32)
 BF16 = Place(device="cpu", precision=Precision.BF16)
+INT8 = Place(device="cpu", precision=Precision.INT8)
 PROMPT = "a red circle"
 
 
@@ -80,11 +81,13 @@ def test_adapters_refine_a_known_prompt_anew_without_reading_it(folder, tiny_mod
 
 def test_another_prompt_precision_or_encoder_is_read(folder, tiny_model, other_model, read):
     ask(folder, tiny_model)
-    for number, values in enumerate(
-        ({"prompt": "a red circle."}, {"place": BF16}, {"path": other_model}), start=2
-    ):
+    others = ({"prompt": "a red circle."}, {"place": BF16}, {"place": INT8}, {"path": other_model})
+    for number, values in enumerate(others, start=2):
         ask(folder, **{"path": tiny_model, **values})
         assert len(read) == number
+    ask(folder, tiny_model)
+    assert len(read) == number
+    assert len(list(folder.iterdir())) == number
 
 
 def test_an_encoder_that_no_sample_tells_apart_is_read_if_its_file_changed(folder, tmp_path, read):
