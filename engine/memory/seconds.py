@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -37,6 +38,9 @@ _WAIT: Final = 1.03
 _MAP_BYTES: Final = 12e3
 """Bytes of all maps of the autoencoder per pixel, which cross the link where they lie in memory."""
 
+USUAL_TOKENS: Final = 128
+"""Of a prompt; memory is planned for the longest, but few are longer than this."""
+
 _HALVES: Final = MappingProxyType({"int8": "bf16"})
 
 
@@ -51,7 +55,8 @@ class Clock:
     """Tells how long a job takes by each choice."""
 
     def __init__(self, work: Work, sizes: Sizes, budget: Budget) -> None:
-        self._work, self._budget = work, budget
+        usual = min(work.prompt_tokens, USUAL_TOKENS)
+        self._work, self._budget = replace(work, prompt_tokens=usual), budget
         self._rates = assumed(budget.device, budget.rates)
         speeds, measured = self._rates.operations, budget.rates.operations
         self._is_timed = all(measured.get(piece.kind, 0.0) > 0 for piece in sizes.pieces)

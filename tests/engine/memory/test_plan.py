@@ -355,6 +355,20 @@ def test_giving_up_more_never_takes_more(gb, device):
     assert kept.decode.rows is not None
 
 
+def test_giving_up_never_takes_more_on_any_machine():
+    rng = random.Random(1)
+    of, worker = sizes(), footprint()
+    for _ in range(300):
+        budget, job, _ = drawn(rng)
+        try:
+            kept = make_plan(job, of, worker, budget)
+        except OutOfMemory:
+            continue
+        for wish in rng.sample([Wish(tile=True), Wish(stream_encoder=True), Wish(batch=1)], 3):
+            found = make_plan(job, of, worker, budget, wish, kept)
+            assert found.peak_bytes <= kept.peak_bytes
+
+
 def test_residents_stay_from_job_to_job_unless_loading_anew_pays():
     kept = plan(card(8))
     for job in (work(512), work(1024), work(768, count=2)):
@@ -376,8 +390,11 @@ def test_a_kept_plan_that_does_not_fit_is_given_up():
 
 
 def test_a_kept_plan_of_another_precision_counts_for_nothing():
-    kept = plan(card(24), numbers=BF16)
+    bare = Wish(profile=Profile.HIGH_RAM_LOW_VRAM)
+    kept = plan(card(24), numbers=BF16, wish=bare)
     assert plan(card(24), kept=kept) == plan(card(24))
+    elsewhere = replace(plan(card(24), wish=bare), device="cuda:1")
+    assert plan(card(24), kept=elsewhere) == plan(card(24))
 
 
 def test_seconds_are_told_only_of_a_machine_that_was_measured():
@@ -395,6 +412,11 @@ def test_the_seconds_are_those_of_the_arithmetic():
     rates = Rates(operations={"bf16": rate})
     found = plan(card(24, rates=rates), numbers=BF16).seconds
     assert found == pytest.approx(1.15 * (8 * (47.9e12 + 8.7e12 / 0.8) + 9.92e12) / rate, rel=0.02)
+
+
+def test_the_seconds_are_those_of_a_usual_prompt():
+    assert plan(card(24), work(prompt_tokens=512)).seconds == plan(card(24)).seconds
+    assert plan(card(24), work(256, prompt_tokens=16)).seconds < plan(card(24), work(256)).seconds
 
 
 def test_copies_that_are_slower_than_the_arithmetic_are_what_is_waited_for():
