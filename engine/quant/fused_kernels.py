@@ -132,7 +132,10 @@ def _gate(w13: tl.tensor, out: tl.tuple, sides: tl.tuple, block: tl.constexpr) -
 
 
 class TritonKernels:
-    """The steps of a fused block, each one launch; see `engine.quant.fused_block.Kernels`."""
+    """The steps of a fused block, each one launch; see `engine.quant.fused_block.Kernels`.
+
+    Triton launches on the current card, so that of the tensors is made it.
+    """
 
     def __init__(self, product: Fused) -> None:
         self._product = product
@@ -143,9 +146,10 @@ class TritonKernels:
         sides = (x.shape[-1], x.shape[-2], _stride(norm.factor))
         block = triton.next_power_of_2(x.shape[-1])
         known = (norm.weight, norm.factor)
-        _normalise[(len(out.values),)](
-            x, known, _places(out), sides, norm.eps, block=block, num_warps=warps_for(block)
-        )
+        with torch.cuda.device_of(x):
+            _normalise[(len(out.values),)](
+                x, known, _places(out), sides, norm.eps, block=block, num_warps=warps_for(block)
+            )
         return out
 
     def quantise(self, x: Tensor) -> Tokens:
@@ -166,7 +170,8 @@ class TritonKernels:
         cos, sin = angles.cos.contiguous(), angles.sin.contiguous()
         sides = (heads, head_dim, cos.shape[0] * cos.shape[1])
         blocks = (triton.next_power_of_2(heads), triton.next_power_of_2(head_dim) // 2)
-        _turn[(len(qkv), 2)](qkv, weights, (cos, sin), sides, eps, blocks=blocks, num_warps=4)
+        with torch.cuda.device_of(qkv):
+            _turn[(len(qkv), 2)](qkv, weights, (cos, sin), sides, eps, blocks=blocks, num_warps=4)
 
     def add(self, x: Tensor, change: Tensor, gate: Norm) -> None:
         """Add the gated norm of `change` to `x`, both [G, T, D]; the sum replaces `change`."""
@@ -190,9 +195,10 @@ class TritonKernels:
             known += (norm.weight, norm.factor)
             sides += (_stride(norm.factor),)
         block = triton.next_power_of_2(width)
-        _add[(x.numel() // width,)](
-            (x, change), known, out, sides, gate.eps, block=block, num_warps=warps_for(block)
-        )
+        with torch.cuda.device_of(x):
+            _add[(x.numel() // width,)](
+                (x, change), known, out, sides, gate.eps, block=block, num_warps=warps_for(block)
+            )
 
     def swiglu(self, w13: Tensor, *, rounds: bool) -> Tokens:
         """Return silu(gate) · value of `w13` [M, 2F], in the place of the gate, [M, F]."""
@@ -201,13 +207,14 @@ class TritonKernels:
         scales = torch.empty(len(w13), device=w13.device) if rounds else None
         block = triton.next_power_of_2(width)
         out = Tokens(values, scales)
-        _gate[(len(w13),)](
-            w13,
-            _places(out),
-            (width, values.stride(0)),
-            block=block,
-            num_warps=warps_for(block),
-        )
+        with torch.cuda.device_of(w13):
+            _gate[(len(w13),)](
+                w13,
+                _places(out),
+                (width, values.stride(0)),
+                block=block,
+                num_warps=warps_for(block),
+            )
         return out
 
 

@@ -146,7 +146,9 @@ class Fused:
         values = torch.empty(x.shape, dtype=torch.int8, device=x.device)
         scales = torch.empty(count, device=x.device)
         block = triton.next_power_of_2(depth)
-        _quantise[(count,)](x, values, scales, depth, block=block, num_warps=warps_for(block))
+        # Triton launches on the current card, which need not be that of the tensors.
+        with torch.cuda.device_of(x):
+            _quantise[(count,)](x, values, scales, depth, block=block, num_warps=warps_for(block))
         return values, scales
 
     def product(
@@ -160,16 +162,17 @@ class Fused:
         (values, token_scales), (prepared, scales) = tokens, weight
         (count, depth), width = values.shape, len(prepared)
         tiles = triton.cdiv(count, self.tile.rows) * triton.cdiv(width, self.tile.columns)
-        _multiply[(tiles,)](
-            (values, prepared),
-            (token_scales, scales),
-            out,
-            (count, width, values.stride(0), _GROUP),
-            tile=tuple(self.tile[:3]),
-            depth=depth,
-            num_warps=self.tile.warps,
-            num_stages=self.tile.stages,
-        )
+        with torch.cuda.device_of(values):
+            _multiply[(tiles,)](
+                (values, prepared),
+                (token_scales, scales),
+                out,
+                (count, width, values.stride(0), _GROUP),
+                tile=tuple(self.tile[:3]),
+                depth=depth,
+                num_warps=self.tile.warps,
+                num_stages=self.tile.stages,
+            )
 
 
 def warps_for(block: int) -> int:
