@@ -7,6 +7,8 @@ here: each copy is done when it was asked for.
 from __future__ import annotations
 
 import logging
+import mmap
+import sys
 from typing import Any, Final, Protocol
 
 import torch
@@ -16,6 +18,15 @@ _log = logging.getLogger(__name__)
 
 _PROOF_BYTES: Final = 1 << 20
 _PROOF_ROUNDS: Final = 8
+
+
+def mapped(size: int) -> Tensor:
+    """Return fresh memory of the system, [size] uint8, that goes back to it at once when freed."""
+    if sys.platform == "win32":
+        pages = mmap.mmap(-1, max(size, 1))
+    else:
+        pages = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return torch.frombuffer(pages, dtype=torch.uint8)[:size]
 
 
 class Mark(Protocol):
@@ -217,8 +228,7 @@ def accelerator_for(device: torch.device) -> Accelerator:
 
 def copies_right(device: Accelerator) -> bool:
     """Say whether bytes that went through two slots, each used again at once, come out right."""
-    source = torch.empty(_PROOF_BYTES, dtype=torch.uint8)
-    sources = [torch.full_like(source, number) for number in range(_PROOF_ROUNDS)]
+    sources = [mapped(_PROOF_BYTES).fill_(number) for number in range(_PROOF_ROUNDS)]
     locked = [memory for memory in sources if device.lock(memory)]
     slots = [(device.allocate(_PROOF_BYTES), device.mark(), device.mark()) for _ in range(2)]
     for _, _, free in slots:

@@ -78,17 +78,17 @@ class Residence:
         return landing
 
     def serves(self, plan: Plan) -> bool:
-        """Say whether everything lies as another plan wants it, with slots that are large enough.
+        """Say whether everything lies as another plan wants it; slots grow where they must.
 
         What a file of slabs no longer holds must be loaded again.
         """
         if any(joined.landing.is_damaged for joined in self._joined.values()):
             return False
-        mine, ring = self.plan, self._ring
+        mine = self.plan
         if plan.streamed != mine.streamed or not plan.streamed:
             return plan.streamed == mine.streamed
         sources = (plan.source, plan.encoder_source) == (mine.source, mine.encoder_source)
-        return sources and plan.slots <= ring.count and plan.slot_bytes <= ring.slot_bytes
+        return sources and plan.slots <= self._ring.count
 
     def join(self, network: nn.Module, landing: Landing) -> None:
         """Stream a network that was loaded through a landing from now on."""

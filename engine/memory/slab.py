@@ -6,8 +6,6 @@ and the vectors that they changed follow as its tail.
 
 from __future__ import annotations
 
-import mmap
-import sys
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from typing import Final, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from engine.memory.accelerator import Accelerator
+from engine.memory.accelerator import Accelerator, mapped
 from engine.memory.pieces import aligned
 
 APART: Final = "modulation"
@@ -39,7 +37,7 @@ class Pages:
     """
 
     def __init__(self, size: int, device: Accelerator | None = None) -> None:
-        self.memory = _mapped(size)
+        self.memory = mapped(size)
         self.locked = device is not None and device.lock(self.memory)
         self._unlock = None
         if device is not None and self.locked:
@@ -50,15 +48,6 @@ class Pages:
         """Unlock the pages; nothing may be copying from them. They go when nobody uses them."""
         if self._unlock is not None:
             self._unlock()
-
-
-def _mapped(size: int) -> Tensor:
-    """Return fresh memory of the system, [size] uint8, that goes back to it at once when freed."""
-    if sys.platform == "win32":
-        pages = mmap.mmap(-1, max(size, 1))
-    else:
-        pages = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    return torch.frombuffer(pages, dtype=torch.uint8)[:size]
 
 
 @dataclass(frozen=True, slots=True)

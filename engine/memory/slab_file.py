@@ -132,10 +132,11 @@ def cells_of(file: SlabFile, name: str, module: nn.Module) -> tuple[Cell, ...]:
         complete = {(cell.path, cell.leaf) for cell in cells} >= {
             (path, leaf) for _, path, leaf, _ in tensors_of(module)
         }
-        inside = cells[-1].end == size and all(map(_is_dense, cells))
+        ends = [0, *(cell.end for cell in cells)]
+        in_line = [cell.offset for cell in cells] == ends[:-1] and ends[-1] == size
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise _odd(file, name) from error
-    if not (complete and inside):
+    if not (complete and in_line and all(map(_fits, cells))):
         raise _odd(file, name)
     return cells
 
@@ -157,9 +158,12 @@ def _cell(module: nn.Module, row: Row) -> Cell:
     return Cell(owner, path, leaf, offset, tuple(shape), tuple(stride), _TYPES[kind])
 
 
-def _is_dense(cell: Cell) -> bool:
-    last = sum((side - 1) * step for side, step in zip(cell.shape, cell.stride, strict=True))
-    return 0 <= last * cell.dtype.itemsize < max(cell.bytes, 1)
+def _fits(cell: Cell) -> bool:
+    """Say whether a tensor stays within its bytes, and has the shape that its module wants."""
+    steps = zip(cell.shape, cell.stride, strict=True)
+    last = sum((side - 1) * step for side, step in steps) * cell.dtype.itemsize
+    wanted = cell.owner._parameters.get(cell.leaf)
+    return 0 <= last < max(cell.bytes, 1) and (wanted is None or tuple(wanted.shape) == cell.shape)
 
 
 @dataclass(slots=True)
