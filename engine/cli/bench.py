@@ -14,6 +14,7 @@ import torch
 
 from engine.cli import subjects
 from engine.cli.bench_all import compare_all
+from engine.cli.bench_forward import whole_forward
 from engine.cli.bench_int8 import int8_figures
 from engine.cli.files import check_file
 from engine.cli.measure import Arm, count_forwards, medians
@@ -60,7 +61,7 @@ def bench(options: argparse.Namespace) -> int:
     if options.random_weights:
         figures = _random_pictures(options.random_weights, place, beside=beside)
     elif options.model is None and beside:
-        figures = _forwards(device)
+        figures = [*_forwards(device), whole_forward(device)]
     else:
         figures = [_pictures(options.model or "demo-turbo", place, beside=beside)]
     if options.model is None and not options.random_weights:

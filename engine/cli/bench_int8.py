@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.cli.measure import Arm, medians
 from engine.cli.subjects import WEIGHT_SPREAD
@@ -25,6 +25,8 @@ ROUNDS: Final = 5
 CELLS: Final = 32
 """Tokens along a side of the picture: 1024 in all."""
 
+Network = TypeVar("Network", bound=nn.Module)
+
 FULL: Final = TransformerConfig()
 OURS, PLAIN, THEIRS = "int8", "bf16", "optimum-quanto int8"
 _OUTLIERS: Final = {"normal tokens": 0.0, "tokens with 1 % outliers at 50 x": 0.01}
@@ -35,7 +37,7 @@ def int8_figures(device: str, config: TransformerConfig = FULL) -> dict[str, Any
     """Compare our int8 block with bfloat16 and with optimum-quanto's own execution."""
     place = torch.device(device)
     plain = _random_block(config, place)
-    blocks = {OURS: _rounded(plain), PLAIN: plain, THEIRS: _by_quanto(plain)}
+    blocks = {OURS: rounded(plain, BLOCK_LAYERS), PLAIN: plain, THEIRS: _by_quanto(plain)}
     positions = image_positions(33, CELLS, CELLS).unsqueeze(0)
     angles = rotation(positions, config.axes_dims, config.rope_theta).to(place)
     modulation = plain.modulate(torch.randn(1, config.adaln_dim).to(place, torch.bfloat16))
@@ -77,16 +79,16 @@ def _random_block(config: TransformerConfig, place: torch.device) -> Block:
     return block
 
 
-def _rounded(block: Block) -> Block:
-    """Return the block with int8 layers; what stays shares its weights."""
-    rounded = _like(block)
-    place = block.attention.out.weight.device
-    make_int8(rounded, BLOCK_LAYERS, choose(place))
-    for name in BLOCK_LAYERS:
-        layer, weight = rounded.get_submodule(name), block.get_submodule(name).weight
+def rounded(network: Network, layers: Sequence[str]) -> Network:
+    """Return a network some of whose linear layers are int8; what stays shares its weights."""
+    found = _like(network)
+    place = next(network.parameters()).device
+    make_int8(found, layers, choose(place))
+    for name in layers:
+        layer, weight = found.get_submodule(name), network.get_submodule(name).weight
         if isinstance(layer, Int8Linear) and isinstance(weight, Tensor):
             layer.fill(quantise_rows(weight))
-    return rounded
+    return found
 
 
 def _by_quanto(block: Block) -> Block:
@@ -98,9 +100,9 @@ def _by_quanto(block: Block) -> Block:
     return theirs
 
 
-def _like(block: Block) -> Block:
+def _like(network: Network) -> Network:
     """Return modules of their own around the same weights."""
-    return copy.deepcopy(block, {id(weight): weight for weight in block.parameters()})
+    return copy.deepcopy(network, {id(weight): weight for weight in network.parameters()})
 
 
 def _tokens(config: TransformerConfig, outliers: float) -> Tensor:

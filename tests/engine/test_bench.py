@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from engine import cli
-from engine.cli import bench, bench_int8, measure, subjects
+from engine.cli import bench, bench_forward, bench_int8, measure, subjects
 from engine.memory.studio import Place
+from engine.quant.recipe import transformer_layers
 from engine.request import Precision
 from tests.tiny import TRANSFORMER, VAE
 
@@ -131,3 +132,20 @@ def test_an_int8_block_is_measured_beside_bfloat16_and_quanto(monkeypatch, capsy
     assert set(figures["ratios"]) == {"bf16", "optimum-quanto int8"}
     assert all(0 < error < 0.05 for error in figures["relative L2"].values())
     assert "bf16 / int8" in capsys.readouterr().out
+
+
+def test_a_whole_forward_is_measured_in_bfloat16_and_int8_beside_the_reference(monkeypatch, capsys):
+    monkeypatch.setattr(bench_forward, "ROUNDS", 1)
+    figures = bench_forward.whole_forward("cpu", TINY, side=64)
+    assert set(figures["seconds"]) == {"ours bf16", "ours int8", "diffusers bf16"}
+    assert set(figures["times faster"]) == {"ours bf16", "ours int8"}
+    assert figures["relative L2"]["ours bf16"] < 0.02
+    assert figures["relative L2"]["ours bf16"] < figures["relative L2"]["ours int8"] < 0.1
+    assert "x faster, relative L2" in capsys.readouterr().out
+
+
+def test_the_whole_forward_rounds_every_main_layer_of_the_full_width():
+    config = bench_forward.TALL.transformer
+    assert config.dim == 3840
+    main = {name.split(".")[1] for name in transformer_layers(config.n_layers)}
+    assert len(main) == config.n_layers
