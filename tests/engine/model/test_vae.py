@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from engine.model import vae_attention, vae_strips
 from engine.model.config import VaeConfig
 from engine.model.vae import Vae, to_picture_range
+from engine.model.vae_footprint import decode_footprint
 from engine.model.vae_layers import NormActConv
 from engine.model.vae_strips import WHOLE, Strips
+from tests.engine.fake_memory import DEVICE, fake
 
 CONFIG = VaeConfig(block_out_channels=(8, 16, 16, 16), layers_per_block=1, norm_num_groups=4)
 
@@ -188,3 +190,49 @@ def true_decode(vae: Vae, latents: torch.Tensor) -> torch.Tensor:
         picture = exact.decode(latents.double())
     assert picture.std() > 0.05
     return picture
+
+
+def test_channels_lie_last_only_on_cuda_and_only_in_16_bit() -> None:
+    with fake():
+        for device, dtype, order in (
+            ("cpu", torch.bfloat16, torch.contiguous_format),
+            (DEVICE, torch.float32, torch.contiguous_format),
+            (DEVICE, torch.float16, torch.channels_last),
+            (DEVICE, torch.bfloat16, torch.channels_last),
+        ):
+            weight = torch.empty(4, 4, 3, 3, dtype=dtype, device=device)
+            assert vae_strips.layout(weight) is order
+
+
+@pytest.mark.gpu
+@torch.inference_mode()
+@pytest.mark.parametrize("strips", CUTS, ids=lambda s: f"{s.rows}{' on host' * s.on_host}")
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-3), (torch.bfloat16, 5e-2)])
+def test_a_card_decodes_and_encodes_what_the_processor_does(vae, strips, dtype, limit) -> None:
+    latents, pictures = torch.randn(1, 16, 6, 5), torch.rand(1, 3, 48, 40) * 2 - 1
+    exact = vae.decode(latents), vae.encode(pictures)
+    there = vae.to("cuda", dtype)
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        found = (
+            there.decode(latents.to("cuda", dtype), strips),
+            there.encode(pictures.to("cuda", dtype), strips),
+        )
+    for one, right in zip(found, exact, strict=True):
+        assert one.is_cuda is not strips.on_host
+        assert (one.cpu().float() - right).norm() / right.norm() < limit
+
+
+@pytest.mark.gpu
+@torch.inference_mode()
+def test_a_megapixel_stays_within_its_footprint_on_a_card() -> None:
+    config = VaeConfig()
+    full = Vae(config).to("cuda", torch.bfloat16).eval().requires_grad_(requires_grad=False)
+    latents = torch.randn(1, 16, 128, 128, device="cuda", dtype=torch.bfloat16)
+    for strips in (Strips(64), Strips(64, on_host=True)):
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        full.decode(latents, strips)
+        taken = torch.cuda.max_memory_allocated() - before
+        said = decode_footprint(config, 1024, 1024, 2, strips.rows, strips.on_host)
+        # Beyond the maps there is what cuDNN works in.
+        assert taken <= said + 256 * 2**20
