@@ -37,7 +37,8 @@ class Model:
     """A loaded model. plan: where its pieces lie. residence: sees that they do.
 
     captions: refined caption tokens [P, D] by prompt and by the adapters that they were made with,
-    least recent first. notices: what the user should know about how it was loaded.
+    least recent first. notices: what the user should know about how it was loaded. fast: the fast
+    ways of computing that the transformer took.
     """
 
     checkpoint: Checkpoint
@@ -49,6 +50,7 @@ class Model:
     tokenizer: Tokenizer
     preview: Preview
     notices: tuple[str, ...] = ()
+    fast: tuple[str, ...] = ()
     captions: OrderedDict[tuple[str, str], Tensor] = field(default_factory=OrderedDict)
     text_encoder: TextEncoder | None = None
 

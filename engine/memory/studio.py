@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from engine.checkpoints.header import FLOATS, read_header
 from engine.checkpoints.load import load_tokenizer, load_transformer, load_vae
 from engine.checkpoints.tensors import open_tensors
 from engine.images.preview import PROJECTION_SHAPE, Preview, projection_of
+from engine.memory.accelerate import Options, accelerate
 from engine.memory.malloc import give_back
 from engine.memory.model import Model as Model
 from engine.memory.place import DTYPES as DTYPES
@@ -23,6 +25,7 @@ from engine.memory.place import Place as Place
 from engine.memory.plan import Plan, Source
 from engine.memory.residence import TRANSFORMER, VAE, Residence
 from engine.memory.tensor_cache import PROMPTS, TensorCache
+from engine.memory.tune import BLOCK, FORMS, known_tuning
 from engine.model.vae import Vae
 from engine.settings import Settings
 
@@ -32,6 +35,7 @@ PROJECTION = "projection"
 TENSORS_BETWEEN = 16
 CACHES = "cache"
 GB = 10**9
+GRAPHS_BYTES = 1 << 29
 
 
 class Studio:
@@ -63,9 +67,14 @@ class Studio:
             return _replanned(kept, wanted)
         del kept
         self.forget()
-        caches = (data_dir or Settings().data_dir) / CACHES
-        self._model = _load(checkpoint, Residence(wanted, place, caches), check)
-        return self._model
+        data_dir = data_dir or Settings().data_dir
+        model = _load(checkpoint, Residence(wanted, place, data_dir / CACHES), check)
+        with ExitStack() as undo:
+            undo.callback(model.close)
+            model.fast = _accelerated(model, data_dir)
+            undo.pop_all()
+        self._model = model
+        return model
 
     def prompts(self, data_dir: Path) -> TensorCache:
         """Return the features of prompts that are kept in a data folder."""
@@ -141,6 +150,24 @@ def _load(checkpoint: Checkpoint, residence: Residence, check: Callable[[], None
         tokenizer=tokenizer,
         preview=preview,
         notices=_notices(residence, rest.written + vae_rest.written),
+    )
+
+
+def _accelerated(model: Model, data_dir: Path) -> tuple[str, ...]:
+    """Give the transformer its fastest forms, as found on this machine, and name them.
+
+    CUDA graphs take memory of their own, so only what the plan leaves free is theirs.
+    """
+    device, plan = model.place.device, model.plan
+    won = known_tuning(device, data_dir).winner(BLOCK)
+    has_room = plan.budget_bytes - plan.peak_bytes >= GRAPHS_BYTES
+    chosen = FORMS.get(won, Options()) if won is not None else Options()
+    return accelerate(
+        model.transformer,
+        torch.device(device),
+        model.place.dtype,
+        is_base=model.checkpoint.variant.defaults.guidance_scale > 0,
+        options=replace(chosen, graphs=chosen.graphs and has_room),
     )
 
 

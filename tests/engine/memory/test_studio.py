@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,15 +14,23 @@ from safetensors.torch import save_file
 
 from engine.checkpoints.header import read_header
 from engine.checkpoints.open import open_model
-from engine.errors import FileRejected
+from engine.errors import Cancelled, FileRejected
+from engine.lora.apply import Adapter
+from engine.lora.file import read_lora
+from engine.lora.match import match
 from engine.memory import studio as studio_module
 from engine.memory.malloc import give_back
+from engine.memory.plan import Plan, Source
 from engine.memory.probe import anonymous_gib
 from engine.memory.studio import PREVIEW_FILE, Model, Place, Studio
 from engine.request import Precision
-from tests.tiny import save_tiny_model
+from tests.engine.lora.writer import CORPUS, Book
+from tests.engine.memory.streamed import latents_of, plan_of
+from tests.engine.memory.streamed import sizes as sizes_of_model
+from tests.tiny import TRANSFORMER, save_tiny_model
 
 HERE = Place(device="cpu", precision=Precision.FP32)
+PRECISIONS = (Precision.FP32, Precision.BF16, Precision.INT8)
 
 
 @pytest.fixture
@@ -91,6 +102,134 @@ def test_a_damaged_projection_is_refused_with_the_reason(folder):
     (folder / PREVIEW_FILE).write_bytes(b"{}")
     with pytest.raises(FileRejected, match=r"preview\.safetensors"):
         model_in(folder, Studio())
+
+
+@pytest.fixture
+def quick(folder) -> Path:
+    """A model whose preview need not be fitted."""
+    save_file({"projection": torch.zeros(17, 3)}, folder / PREVIEW_FILE)
+    return folder
+
+
+def planned(folder: Path, studio: Studio, plan: Plan) -> Model:
+    return studio.model(open_model(folder), HERE, lambda: None, plan, folder / "data")
+
+
+def test_a_model_stays_while_it_lies_as_planned(quick):
+    studio = Studio()
+    plan = plan_of(["transformer.layers.0"])
+    first = planned(quick, studio, plan)
+    for same in (replace(plan, batch=2, peak_bytes=5), replace(plan, slot_bytes=10**6), plan):
+        assert planned(quick, studio, same) is first
+        assert first.plan == same
+    assert studio.kept_plan(first.checkpoint, HERE) == plan
+    other = Place(device="cpu", precision=Precision.BF16)
+    assert studio.kept_plan(first.checkpoint, other) is None
+    for another in (
+        plan_of(["transformer.layers.1"]),
+        plan_of(["transformer.layers.0"], Source.FILE),
+        replace(plan, slots=3),
+        plan_of([]),
+    ):
+        kept = studio._model
+        assert planned(quick, studio, another) is not kept
+    studio.forget()
+    assert studio.kept_plan(first.checkpoint, HERE) is None
+
+
+def test_the_encoder_is_loaded_when_a_prompt_is_read_and_goes_where_there_is_no_room(quick):
+    studio = Studio()
+    kept, dropped = plan_of([]), plan_of([], keep_encoder=False)
+    model = planned(quick, studio, kept)
+    assert model.text_encoder is None
+    with torch.inference_mode():
+        first = model.features(torch.arange(5)[None])
+    encoder = model.text_encoder
+    assert encoder is not None
+    assert not any(parameter.is_inference() for parameter in encoder.parameters())
+    assert planned(quick, studio, dropped) is model
+    assert model.text_encoder is None
+    assert torch.equal(model.features(torch.arange(5)[None]), first)
+    assert model.text_encoder is None
+
+
+def test_an_encoder_that_cannot_be_loaded_leaves_nothing_behind(quick):
+    studio = Studio()
+    names = [f"text_encoder.model.layers.{number}" for number in range(2)]
+    model = planned(quick, studio, plan_of(names, Source.FILE))
+
+    def stop() -> None:
+        raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        model.features(torch.arange(5)[None], stop)
+    assert model.text_encoder is None
+    assert not [*(quick / "data/cache/slabs").glob("*")]
+    features = model.features(torch.arange(5)[None])
+    assert features.shape == (1, 5, TRANSFORMER.cap_feat_dim)
+    studio.forget()
+
+
+def test_a_file_of_slabs_that_was_cut_short_is_written_anew(quick):
+    studio = Studio()
+    plan = plan_of(["transformer.layers.0", "transformer.layers.1"], Source.FILE)
+    expected = latents_of(planned(quick, studio, plan))
+    (file,) = (quick / "data/cache/slabs").iterdir()
+    with file.open("r+b") as stream:
+        stream.truncate(file.stat().st_size - 100)
+    with pytest.raises(FileRejected, match="cut short while in use"):
+        latents_of(planned(quick, studio, plan))
+    assert torch.equal(latents_of(planned(quick, studio, plan)), expected)
+    studio.forget()
+
+
+def test_the_table_of_embeddings_may_lie_elsewhere_than_the_layers(quick, monkeypatch):
+    model = model_in(quick, Studio())
+    encoder = model._read_encoder(lambda: None)
+    table, ids = encoder.model.embed_tokens, torch.arange(5)[None]
+    expected, asked = encoder(ids), []
+    monkeypatch.setattr(
+        type(table), "forward", lambda self, rows: asked.append(rows) or self.weight[rows]
+    )
+    assert torch.equal(encoder(ids), expected)
+    assert torch.equal(asked[0], ids)
+
+
+def test_fifty_switches_leave_one_model_alive_and_no_memory_behind(quick, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    save_tiny_model(other, seed=2, shift=6.0)
+    save_file({"projection": torch.zeros(17, 3)}, other / PREVIEW_FILE)
+    chance, studio, born = random.Random(3), Studio(), []
+    adapter = adapter_for(quick, tmp_path / "adapter")
+    checkpoints = [open_model(quick), open_model(other)]
+    sizes = []
+    for switch in range(50):
+        checkpoint, precision = chance.choice(checkpoints), chance.choice(PRECISIONS)
+        source = chance.choice(list(Source))
+        names = [piece.name for piece in sizes_of_model(checkpoint, precision).pieces]
+        plan = plan_of(chance.sample(names, chance.choice([0, 0, len(names) // 2])), source)
+        place = Place(device="cpu", precision=precision)
+        model = studio.model(checkpoint, place, lambda: None, plan, tmp_path)
+        model.adapt([adapter] if switch % 3 else [])
+        model.features(torch.arange(5)[None])
+        born.append(weakref.ref(model.transformer))
+        del model
+        assert len({id(ref()) for ref in born if ref() is not None}) == 1
+        if switch in {15, 49}:
+            give_back()
+            sizes.append(anonymous_gib())
+    assert sizes[1] - sizes[0] <= 0.02
+    studio.forget()
+    assert all(ref() is None for ref in born)
+
+
+def adapter_for(folder: Path, shelf: Path) -> Adapter:
+    entries = read_header(folder / "transformer/diffusion_pytorch_model.safetensors").tensors
+    book = Book({name: torch.randn(entry.shape).double() for name, entry in entries.items()})
+    CORPUS["comfy_native"][0](book)
+    shelf.mkdir()
+    return Adapter(match(read_lora(book.save(shelf / "a.safetensors")), TRANSFORMER), 1.0, True)
 
 
 def projection(folder: Path) -> torch.Tensor:
