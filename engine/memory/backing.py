@@ -72,7 +72,7 @@ def back(level: Level, slots: int, sizes: Sizes, budget: Budget, traits: Traits)
     else:
         source = room.take(rest, can_pin=True)
     if traits.keep_encoder:
-        can_pin = traits.pinned is Pinned.ALL and source is Source.PINNED
+        can_pin = traits.pinned is Pinned.ALL
         encoder = room.take(reading, can_pin=can_pin, beside=sizes.embedding_bytes)
     return Backing(
         source=source,

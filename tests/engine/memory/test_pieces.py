@@ -55,6 +55,11 @@ def test_the_int8_model_has_the_sizes_that_are_known_of_it():
     assert len(found.tour(Tour.READ)) == 35
     assert total(found, Tour.READ) == pytest.approx(3.53e9, rel=0.005)
     assert by_name(found)["transformer.layers.15"].bytes == pytest.approx(176.9e6, rel=0.002)
+    dim, inner = 3840, 10240
+    rows = 3 * dim + dim + 2 * inner + dim
+    numbers = 4 * dim * dim + 3 * dim * inner
+    norms = 2 * (4 * dim + 2 * 128)
+    assert by_name(found)["transformer.layers.15"].bytes == numbers + 4 * rows + norms
     assert max(piece.bytes for piece in found.pieces) < 169 * 2**20
     assert found.embedding_bytes == 151936 * 2560 * 2
     assert found.fixed_bytes < 25e6

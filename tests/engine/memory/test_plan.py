@@ -404,6 +404,19 @@ def test_seconds_are_told_only_of_a_machine_that_was_measured():
     assert plan(card(24, rates=known)).seconds > 0
     assert plan(card(4, rates=known)).seconds is None
     assert plan(card(24, rates=RTX_3060), numbers=FP32).seconds is None
+    poor = Host(total_bytes=8 * GIB, available_bytes=4 * GIB)
+    assert plan(card(4, poor)).seconds > 0
+    assert plan(card(4, poor, replace(RTX_3060, disk=0.0))).seconds is None
+
+
+def test_what_waits_in_ordinary_memory_comes_no_faster_than_one_core_copies():
+    fast = replace(RTX_4090, link=50e9)
+    paged = Host(total_bytes=8 * GIB, available_bytes=int(7.9 * GIB))
+    slow = plan(card(2, paged, fast), work(512))
+    assert slow.source is Source.PAGED
+    copied = sum(p.bytes for p in sizes().tour(Tour.DENOISE) if p.name in slow.streamed)
+    assert slow.seconds > 8 * copied / 6e9
+    assert plan(card(2, rates=fast), work(512)).seconds < slow.seconds / 2
 
 
 def test_the_seconds_are_those_of_the_arithmetic():
