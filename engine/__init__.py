@@ -60,6 +60,7 @@ from engine.service import Engine, Status
 from engine.service.catalogue import Availability, Catalogue, ModelEntry
 from engine.settings import Profile, Settings, Theme
 from engine.variants import Ignored, Limits, Size, Variant
+from engine.variants.step_saving import STEP_CACHE_CHOICES, TRUNCATION_CHOICES, Saving
 
 __all__ = [
     "MAX_COUNT",
@@ -70,6 +71,8 @@ __all__ = [
     "MAX_STEPS",
     "MIN_SIDE",
     "SIDE_MULTIPLE",
+    "STEP_CACHE_CHOICES",
+    "TRUNCATION_CHOICES",
     "Advice",
     "Availability",
     "BadRequest",
@@ -115,6 +118,7 @@ __all__ = [
     "Request",
     "ResourceError",
     "Result",
+    "Saving",
     "Settings",
     "Size",
     "Stage",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-MEMORY: Final = "Memory and speed"
+from engine import Saving
+
+STEP_CACHE: Final = "Reuse steps"
 PRESET: Final = "My graphics card"
 PRESET_INFO: Final = "Fills in what suits a card of that size; save it afterwards."
 PROFILE: Final = "Memory profile"
@@ -31,6 +34,7 @@ REMEDIES: Final = {
 OPTIMISE: Final = "Optimise for my PC"
 OPTIMISE_INFO: Final = "Tries every way this machine can compute and keeps the fastest. One minute."
 OPTIMISING: Final = "Trying every way that this machine has…"
+LEAST_SHOWN: Final = 2**30 // 10
 SUBJECTS: Final = {
     "attention": "Attention",
     "block": "Layers",
@@ -39,9 +43,28 @@ SUBJECTS: Final = {
 }
 
 
+def truncation(choices: Sequence[Saving]) -> str:
+    """Say what stopping guidance early saves and costs."""
+    what = "Part of the way after which guidance stops. 1 = never."
+    return f"{what} Faster, less exact: {_traded(choices)}"
+
+
+def step_cache(choices: Sequence[Saving]) -> str:
+    """Say what reusing steps saves and costs."""
+    return f"Skips work where little changes. 0 = off. Faster, less exact: {_traded(choices)}"
+
+
+def _traded(choices: Sequence[Saving]) -> str:
+    """List what was measured: the share of work saved, and how far pixels were off."""
+    each = (
+        f"{one.value:g} saves {100 * one.saved:.0f} %, {one.difference:.1f} off" for one in choices
+    )
+    return f"{'; '.join(each)} (levels of 255, Demo Base, 20 steps)."
+
+
 def gigabytes(size: int) -> str:
     """Write a size of memory."""
-    return f"{size / 2**30:.1f}"
+    return f"{size / 2**30:.1f}" if size >= LEAST_SHOWN else "under 0.1"
 
 
 def seconds(count: float) -> str:

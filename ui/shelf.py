@@ -77,7 +77,8 @@ class Shelf:
         """Return a text that changes when a page must list models and adapters anew."""
         loras = [(entry.name, entry.size, entry.changed) for entry in self.loras()]
         status = self._engine.status()
-        told = (self._state(), status.total_bytes, status.precision, loras)
+        machine = status.total_bytes, status.precision, status.measured
+        told = (self._state(), machine, loras)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
     def _state(self) -> object:

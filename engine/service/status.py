@@ -16,7 +16,7 @@ class Status:
     """How the engine is: its state, the device and its memory in words, and how many jobs wait.
 
     total_bytes: memory that the device has, 0 while that is unknown. precision: what automatic
-    comes to there, None while that is unknown.
+    comes to there, None while that is unknown. measured: whether it is known how fast it is.
     """
 
     state: State
@@ -25,6 +25,7 @@ class Status:
     queue: int
     total_bytes: int = 0
     precision: Precision | None = None
+    measured: bool = False
 
 
 def status_of(told: WorkerState | None, *, busy: bool, lost: bool, waiting: int) -> Status:
@@ -39,4 +40,5 @@ def status_of(told: WorkerState | None, *, busy: bool, lost: bool, waiting: int)
         queue=waiting,
         total_bytes=told.total_bytes,
         precision=told.precision,
+        measured=bool(told.rates.operations),
     )

@@ -7,10 +7,20 @@ import asyncio
 import gradio as gr
 import pytest
 
-from engine import Advice, Fit, Forecast, Note, Remedy, Tuning
+from engine import (
+    STEP_CACHE_CHOICES,
+    TRUNCATION_CHOICES,
+    Advice,
+    Fit,
+    Forecast,
+    Note,
+    Remedy,
+    Tuning,
+)
 from tests.engine.fakes import TUNING
 from tests.ui.building import handlers_of
 from ui.components.forecast import forecast_markup
+from ui.components.form import INFOS
 from ui.tabs.form_handlers import FORETOLD, FormHandlers
 from ui.tabs.machine import MachineHandlers, tuning_markup
 
@@ -106,3 +116,15 @@ def test_the_fastest_ways_are_shown_once_they_are_found(demo):
 def test_a_machine_without_a_choice_is_said_to_be_done():
     assert "Done in 0 s" in tuning_markup(Tuning(device="cpu"))
     assert "Attention" in tuning_markup(TUNING)
+
+
+def test_little_memory_is_not_said_to_be_none():
+    assert "Fits: under 0.1 of 8.0 GB" in forecast_markup(told(needed_bytes=2**24))
+
+
+def test_what_is_traded_for_speed_stands_beside_the_option():
+    said = INFOS["step_cache"], INFOS["cfg_truncation"]
+    for sentence, choices in zip(said, (STEP_CACHE_CHOICES, TRUNCATION_CHOICES), strict=True):
+        for choice in choices:
+            share = f"{choice.value:g} saves {100 * choice.saved:.0f} %"
+            assert f"{share}, {choice.difference:.1f} off" in sentence

@@ -10,8 +10,14 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from engine import MAX_PROMPT_CHARACTERS, SIDE_MULTIPLE, Variant
-from ui import bindings, strings
+from engine import (
+    MAX_PROMPT_CHARACTERS,
+    SIDE_MULTIPLE,
+    STEP_CACHE_CHOICES,
+    TRUNCATION_CHOICES,
+    Variant,
+)
+from ui import bindings, memory_strings, strings
 from ui.components import picker, prompt, size
 from ui.components.loras import LoraParts
 
@@ -21,9 +27,9 @@ COUNTS: Final = (1, 2, 4, 8)
 INFOS: Final[Mapping[str, str]] = {
     "negative": strings.NEGATIVE_INFO,
     "cfg_normalization": strings.NORMALIZATION_INFO,
-    "cfg_truncation": strings.TRUNCATION_INFO,
+    "cfg_truncation": memory_strings.truncation(TRUNCATION_CHOICES),
     "shift": strings.SHIFT_INFO,
-    "step_cache": strings.STEP_CACHE_INFO,
+    "step_cache": memory_strings.step_cache(STEP_CACHE_CHOICES),
 }
 """What controls say while they have an effect."""
 CONTROLS: Final = frozenset({*INFOS, "steps", "guidance_scale", "sampler"})
@@ -232,7 +238,7 @@ def build_advanced(variant: Variant) -> Advanced:
     with gr.Row():
         normalization = number("cfg_normalization", strings.NORMALIZATION, 0.0, 0.1)
         truncation = number("cfg_truncation", strings.TRUNCATION, 1.0, 0.05)
-    step_cache = number("step_cache", strings.STEP_CACHE, 0.0, 0.05)
+    step_cache = number("step_cache", memory_strings.STEP_CACHE, 0.0, 0.05)
     return Advanced(
         negative=negative, megapixels=megapixels, width=width, height=height, steps=steps,
         guidance_scale=guidance, shift=shift, sampler=sampler, cfg_normalization=normalization,
