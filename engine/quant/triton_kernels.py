@@ -35,6 +35,7 @@ _TILES: Final = (
     Tile(128, 128, 128, 8, 3),
     Tile(128, 256, 64, 8, 3),
     Tile(128, 256, 128, 8, 3),
+    Tile(128, 256, 128, 8, 4),
     Tile(128, 128, 128, 4, 4),
 )
 """The first one fits into every card with tensor cores; the others are tried."""

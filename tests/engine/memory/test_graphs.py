@@ -7,6 +7,8 @@ import logging
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from engine.memory.forms import FusedForm
 from engine.memory.graphs import CudaRecorder, Graphs, launches_dominate
@@ -25,7 +27,10 @@ def _without_gradients():
 
 
 class Tape:
-    """Replays by doing the work again; says how long launching takes of every second."""
+    """Records operations with the memory they use and does them again, as a CUDA graph does.
+
+    Says how long launching takes of every second.
+    """
 
     def __init__(self, share: float = 1.0, fault=None) -> None:
         self.share, self.fault = share, fault
@@ -33,13 +38,14 @@ class Tape:
 
     def record(self, work):
         self.recorded += 1
-        work()
+        with _Recording() as recording:
+            work()
 
         def replay():
             self.replayed += 1
             if self.fault is not None:
                 self.fault()
-            work()
+            recording.replay()
 
         return replay
 
@@ -47,6 +53,25 @@ class Tape:
         self.measured += 1
         work()
         return self.share, 1.0
+
+
+class _Recording(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self._done = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        out = function(*arguments, **(keywords or {}))
+        self._done.append((function, arguments, keywords or {}, out))
+        return out
+
+    def replay(self) -> None:
+        """Do every operation again, with the tensors of then, and put results where they were."""
+        for function, arguments, keywords, out in self._done:
+            again = function(*arguments, **keywords)
+            for place, result in zip(tree_leaves(out), tree_leaves(again), strict=True):
+                if isinstance(place, torch.Tensor) and place.data_ptr() != result.data_ptr():
+                    place.copy_(result)
 
 
 def run(graphs, block, inputs):

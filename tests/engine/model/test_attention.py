@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.machinery
 import logging
 import sys
-import time
 from types import ModuleType
 
 import pytest
 import torch
 from torch import Tensor
 
+from engine.model import attention
 from engine.model.attention import (
     Checked,
     Trial,
@@ -34,35 +34,46 @@ def raising(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     raise AssertionError("only head dimensions of 64")
 
 
-def slow(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    time.sleep(0.02)
-    return sdpa(q, k, v)
+class Clock:
+    """A clock that stands still but for what is added to it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def taking(self, seconds: float, attend=sdpa):
+        def timed(q, k, v):
+            self.now += seconds
+            return attend(q, k, v)
+
+        return timed
 
 
 @pytest.fixture
-def slow_sdpa(monkeypatch):
-    """PyTorch's own kernel takes ten milliseconds longer."""
-    original = torch.nn.functional.scaled_dot_product_attention
-
-    def slowed(*arguments):
-        time.sleep(0.01)
-        return original(*arguments)
-
-    def fast(q, k, v):
-        q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-        return original(q, k, v).transpose(1, 2)
-
-    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", slowed)
-    return fast
+def clock(monkeypatch):
+    """A clock by which PyTorch's own kernel takes ten seconds, and any other what it says."""
+    clock = Clock()
+    monkeypatch.setattr(attention, "time", clock)
+    monkeypatch.setattr(attention, "sdpa", clock.taking(10))
+    return clock
 
 
-def test_a_right_and_faster_kernel_is_taken(slow_sdpa):
-    chosen = best([Checked("own", slow_sdpa), Checked("slow", slow)], TRIAL)
-    assert attention_name(chosen) == "own"
+def test_the_fastest_kernel_is_taken(clock):
+    kernels = [Checked(f"takes {t}", clock.taking(t)) for t in (8, 5, 7)]
+    assert attention_name(best(kernels, TRIAL)) == "takes 5"
 
 
-def test_a_kernel_that_is_hardly_faster_is_not_taken():
-    assert best([Checked("slow", slow)], TRIAL) is sdpa
+def test_a_kernel_that_is_hardly_faster_is_not_taken(clock):
+    assert attention_name(best([Checked("hardly", clock.taking(9.5))], TRIAL)) == "SDPA"
+    assert attention_name(best([Checked("clearly", clock.taking(8.9))], TRIAL)) == "clearly"
+
+
+def test_kernels_are_tried_at_an_odd_length_and_timed_at_that_of_a_large_picture():
+    lengths = Trial(CPU, torch.float32, 16).lengths
+    assert any(length % 2 for length in lengths)
+    assert lengths[-1] == 4224
 
 
 FAULTS = {
@@ -75,11 +86,11 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_a_kernel_that_computes_wrongly_or_fails_is_not_taken_however_fast(fault, slow_sdpa):
+def test_a_kernel_that_computes_wrongly_or_fails_is_not_taken_however_fast(fault, clock):
     def faulty(q, k, v):
-        return fault(slow_sdpa(q, k, v), q.shape[1] % 2 == 1)
+        return fault(sdpa(q, k, v), q.shape[1] % 2 == 1)
 
-    assert best([Checked("faulty", faulty)], TRIAL) is sdpa
+    assert attention_name(best([Checked("faulty", faulty)], TRIAL)) == "SDPA"
 
 
 def test_a_kernel_that_fails_later_is_left_and_the_result_is_right(caplog):
@@ -162,9 +173,9 @@ def test_a_package_is_called_in_its_layout_and_may_return_a_pair(package):
 
 
 @pytest.mark.parametrize(("bound", "name"), [(1e-2, "SDPA"), (5e-2, "rough")])
-def test_an_approximate_kernel_may_be_off_by_more_than_an_exact_one(bound, name, slow_sdpa):
+def test_an_approximate_kernel_may_be_off_by_more_than_an_exact_one(bound, name, clock):
     def rough(q, k, v):
-        return 1.02 * slow_sdpa(q, k, v)
+        return 1.02 * sdpa(q, k, v)
 
     assert attention_name(best([Checked("rough", rough, bound)], TRIAL)) == name
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from engine.model.config import TransformerConfig
+from engine.model.footprint import transformer_footprint
 from engine.quant.fused_block import fused
 from tests.engine.quant.plain_kernels import make_block, make_inputs
 
@@ -60,7 +61,12 @@ def test_a_block_of_the_true_width_is_right_on_a_card(int8, tokens):
         )
         x, angles, modulation = make_inputs(1, tokens, 1, config=config, dtype=torch.bfloat16)
     angles = angles.to(card)
+    fused(TritonKernels(product), block, x, modulation, angles, None)
+    torch.cuda.reset_peak_memory_stats(card)
+    there = torch.cuda.memory_allocated(card) - x.nbytes
     found = fused(TritonKernels(product), block, x, modulation, angles, None)
+    needed = torch.cuda.max_memory_allocated(card) - there
+    assert needed <= transformer_footprint(config, tokens, 1, 2, is_int8=int8) + 2**20
     expected = block(x, angles, None, modulation)
     off = (found - expected).float().norm(dim=-1) / (expected - x).float().norm(dim=-1)
     assert off.max() <= (0.06 if int8 else 0.03)
