@@ -26,9 +26,6 @@ HEADERS: Final = "headers"
 """Folder of kept headers, inside the folder of caches."""
 
 MAX_BYTES: Final = 64_000_000
-MAX_BEGINNING: Final = 20_000_000
-"""Beyond the longest header, where a file may leave a hole before its tensors."""
-
 RESTING_NS: Final = 3_000_000_000
 """A file changed less long ago may change again within one tick of its disk's clock."""
 
@@ -63,8 +60,7 @@ class HeaderCache:
         facts = _facts(header.path)
         if self._disk is None or facts is None or _is_fresh(facts):
             return
-        is_kept = self._disk.find(_key(header.path)) is not None
-        if is_kept or header.first_byte > MAX_BEGINNING:
+        if self._disk.find(_key(header.path)) is not None:
             return
         with opened(header.path) as file:
             beginning = file.read(header.first_byte)

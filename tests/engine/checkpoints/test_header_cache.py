@@ -113,15 +113,6 @@ def test_a_gguf_header_with_its_metadata_is_kept(tmp_path, data, opens):
     assert opens == []
 
 
-def test_a_file_whose_tensors_begin_far_behind_is_not_kept(tmp_path, data, monkeypatch):
-    path = tmp_path / "qwen.gguf"
-    path.write_bytes(whole_file())
-    header = read_header(path)
-    monkeypatch.setattr(header_cache, "MAX_BEGINNING", header.first_byte - 1)
-    HeaderCache(data).keep(header)
-    assert kept(data) == []
-
-
 def test_the_texts_that_name_formats_are_kept(tmp_path, data, opens):
     path = tmp_path / "qwen.safetensors"
     options = np.frombuffer(b'{"format": "int8_tensorwise"}', np.uint8)
