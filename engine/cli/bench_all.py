@@ -21,9 +21,10 @@ from engine.cli.bench_table import table
 from engine.cli.random_model import SIZES, write_random_model
 from engine.cli.terminal import say, warn
 from engine.errors import WorkerLost
-from engine.hardware import Hardware
+from engine.hardware import Hardware, Rates
 from engine.memory.place import Place
 from engine.memory.probe import hardware
+from engine.memory.rates import measured_rates
 from engine.request import Precision
 
 ROUNDS, QUICK_ROUNDS = 5, 3
@@ -93,10 +94,11 @@ def compare_all(size: str | None, model: Path | None, peer: Path | None, *, quic
         )
         seats = [seat for group in contest.groups for seat in run_group(group, contest)]
         quality = _quality(contest)
+        rates = measured_rates(device, contest.latents) if has_card else Rates()
     found = [_figures(seat, contest, quality) for seat in seats]
     for line in table(found):
         say(line)
-    return {"what": "everyone", "machine": _machine(machine), "model": size if model is None
+    return {"what": "everyone", "machine": _machine(machine, rates), "model": size if model is None
             else str(model), "quick": quick, "arms": found}  # fmt: skip
 
 
@@ -164,7 +166,8 @@ def _painted(reports: Sequence[Mapping[str, Any]], case: Case) -> Figures:
             "guidance": case.guidance, "seconds": seconds, "each": seconds / case.count,
             "step": seconds / case.steps, "all": [report["seconds"] for report in reports],
             "reserved": max(report["reserved"] for report in reports),
-            "stages": last.get("stages"), "plan": last.get("plan")}  # fmt: skip
+            "stages": last.get("stages"), "plan": last.get("plan"),
+            "warnings": last.get("warnings", [])}  # fmt: skip
 
 
 def _quality(contest: Contest) -> dict[str, float]:
@@ -204,7 +207,9 @@ def _let_go(device: str) -> None:
         torch.cuda.empty_cache()
 
 
-def _machine(machine: Hardware) -> Figures:
+def _machine(machine: Hardware, rates: Rates) -> Figures:
+    """Say what was measured on; link: bytes/s from page-locked memory to the card."""
     cards = [{"name": card.name, "bytes": card.total_bytes} for card in machine.cards]
-    return {"cards": cards, "cores": machine.host.cores, "host_bytes": machine.host.total_bytes,
-            "torch": torch.__version__, "python": sys.version.split()[0]}  # fmt: skip
+    return {"cards": cards, "link": rates.link, "cores": machine.host.cores,
+            "host_bytes": machine.host.total_bytes, "torch": torch.__version__,
+            "python": sys.version.split()[0]}  # fmt: skip

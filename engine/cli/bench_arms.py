@@ -79,7 +79,10 @@ class Case:
 def groups(*, has_card: bool, quick: bool, peer: Path | None) -> list[list[ArmSpec]]:
     """Return all arms, in groups; those that cannot be gone here say why."""
     limits = QUICK_LIMITS if quick else LIMITS
-    return [list(_on_the_card(peer)), *([*_within(limit, has_card, peer)] for limit in limits)]
+    return [
+        list(_on_the_card(has_card, quick, peer)),
+        *([*_within(limit, has_card, peer)] for limit in limits),
+    ]
 
 
 def cases(sides: tuple[int, ...], *, quick: bool) -> list[Case]:
@@ -95,13 +98,17 @@ def cases(sides: tuple[int, ...], *, quick: bool) -> list[Case]:
     ]
 
 
-def _on_the_card(peer: Path | None) -> Iterator[ArmSpec]:
+def _on_the_card(has_card: bool, quick: bool, peer: Path | None) -> Iterator[ArmSpec]:
     yield ArmSpec(name=REFERENCE, method=RESIDENT, precision=Precision.BF16, missing=_lacks())
     yield ArmSpec(name="ours bf16", method="ours", precision=Precision.BF16)
     yield ArmSpec(name="ours int8", method="ours", precision=Precision.INT8)
     yield ArmSpec(
         name="quanto int8", method="quanto", precision=Precision.BF16, missing=_lacks("quanto")
     )
+    if not quick:
+        missing = _lacks() if has_card else CARD_ONLY
+        name, method = "diffusers compiled", "compiled"
+        yield ArmSpec(name=name, method=method, precision=Precision.BF16, missing=missing)
     if peer is None:
         missing = "name the Python of its environment with --peer-python"
         yield ArmSpec(name="mmgp", method="mmgp 4", precision=Precision.BF16, missing=missing)

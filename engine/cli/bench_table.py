@@ -58,17 +58,19 @@ def growth(arm: Arm) -> dict[str, float]:
 
 
 def _row(arm: Arm, name: str, arms: Sequence[Arm]) -> str:
+    """Return an arm's line of a case; what was measured once stands with its first case."""
     case = arm["cases"][name]
+    once = arm if name == next(iter(arm["cases"])) else dict.fromkeys(arm)
     cells = (
         _number(case["each"], 1, 3),
         _number(case["step"], 1, 3),
         _number(case["reserved"] or None, GIB, 2),
-        _number(arm["card_bytes"], GIB, 2),
-        _number(arm["moved_bytes"], GB, 2),
+        _number(once["card_bytes"], GIB, 2),
+        _number(once["moved_bytes"], GB, 2),
         _number(exposed(arm, name, arms), 1, 3),
-        _number(arm["host_bytes"] or None, GIB, 2),
-        _number(arm["cold_seconds"], 1, 1),
-        "-" if arm["relative_l2"] is None else f"{arm['relative_l2']:.1e}",
+        _number(once["host_bytes"] or None, GIB, 2),
+        _number(once["cold_seconds"], 1, 1),
+        "-" if once["relative_l2"] is None else f"{once['relative_l2']:.1e}",
     )
     return f"{arm['name']:<{WIDTH}}" + "".join(f"{cell:>{CELL}}" for cell in cells)
 

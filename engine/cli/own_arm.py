@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.cli.peer_arm import Painter, Report, serve
 from engine.jobs.order import Hooks, Order, Output
+from engine.memory.probe import hardware
 from engine.memory.studio import Studio
 from engine.request import Precision, Request
 from engine.run import execute
@@ -18,7 +19,7 @@ from engine.run import execute
 
 def painter(config: dict[str, Any], folder: Path) -> Painter:
     """Return what carries out orders as jobs; pictures and caches go to a folder."""
-    studio = Studio()
+    studio, machine = Studio(), hardware()
     quiet = Hooks(emit=lambda _: None, warn=lambda _: None, cancelled=lambda: False)
 
     def paint(order: dict[str, Any]) -> Report:
@@ -30,8 +31,13 @@ def painter(config: dict[str, Any], folder: Path) -> Painter:
             data_dir=folder,
             vram_gb=config["limit_gb"],
         )
-        result = execute(job, studio, quiet)
-        return {"nfe": result.nfe, "stages": result.seconds, "plan": result.plan}
+        result = execute(job, studio, quiet, machine)
+        return {
+            "nfe": result.nfe,
+            "stages": result.seconds,
+            "plan": result.plan,
+            "warnings": result.warnings,
+        }
 
     return paint
 

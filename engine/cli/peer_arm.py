@@ -174,6 +174,9 @@ def _place(pipeline: Any, method: str, device: torch.device) -> None:  # noqa: A
                 onload_device=device, offload_type="block_level", num_blocks_per_group=1,
                 use_stream=True, record_stream=True, exclude_modules=["vae"],
             )  # fmt: skip
+        case "compiled":
+            pipeline.to(device)
+            pipeline.transformer.compile_repeated_blocks(fullgraph=True)
         case "quanto":
             from optimum.quanto import freeze, qint8, quantize
 

@@ -235,3 +235,12 @@ def test_our_arm_carries_out_an_order_as_a_job(tiny_model, tmp_path):
 
 def test_the_memory_of_a_process_that_is_gone_is_nothing():
     assert arm_process.host_bytes(2**30) == 0
+
+
+def test_what_was_measured_once_stands_with_the_first_case():
+    arm = figures("ours int8", 1.5)
+    arm["cases"]["again"] = {**arm["cases"][CASE.name], "seconds": 2.5, "each": 2.5}
+    rows = [line.split() for line in bench_table.table([arm]) if line.startswith("ours int8")]
+    assert rows[0][-2:] == ["3.0", "1.0e-02"]
+    assert rows[1][2] == "2.500"
+    assert rows[1][-2:] == ["-", "-"]
