@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.model.attention import Attend, sdpa
+from engine.model.attention import Attend
 from engine.model.config import TransformerConfig
 from engine.model.footprint import PRODUCT_TOKENS
 from engine.model.parts import tokenwise
 from engine.model.rope import Rotation, rotate
+from engine.model.tiled import native
 
 QK_NORM_EPS = 1e-5
 HALF_LARGEST, HALF_SMALLEST = 4096.0, 1e-30
@@ -73,7 +74,7 @@ class Attention(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.attend: Attend = sdpa
+        self.attend: Attend = native()
         self.in_half = False
         self.head_dim = config.head_dim
         self.qkv = nn.Linear(config.dim, 3 * config.dim, bias=False)

@@ -74,3 +74,39 @@ def test_a_target_time_is_told_as_the_way_to_it(transformer: Transformer) -> Non
     plain = transformer.modulate(times)
     assert torch.allclose(found.at(1).final_scale, plain.at(1).final_scale, atol=1e-5)
     assert not torch.allclose(found.at(0).final_scale, plain.at(0).final_scale, atol=1e-2)
+
+
+def test_begin_rest_and_end_are_the_forward(transformer: Transformer) -> None:
+    latents = torch.randn(2, 16, 8, 12, generator=torch.Generator().manual_seed(1))
+    captions = [transformer.refine_caption(torch.randn(1, n, 20))[0] for n in (5, 40)]
+    context = transformer.arrange(captions, 8, 12)
+    modulation = transformer.modulate(torch.tensor([0.4]))
+    with torch.inference_mode():
+        before, after = transformer.begin(latents, modulation, context)
+        kept = before.clone(), after.clone()
+        x = transformer.rest(after, modulation, context)
+        found = transformer.end(x, modulation, context, (8, 12))
+        right = transformer(latents, modulation, context)
+    assert torch.equal(found, right)
+    assert torch.equal(kept[0], before)
+    assert torch.equal(kept[1], after)
+    assert not torch.equal(before, after)
+
+
+@pytest.mark.parametrize("lengths", [[5, 9], [5, 40]], ids=["dense", "ragged"])
+def test_cutting_tokens_into_parts_changes_nothing(
+    transformer: Transformer, lengths: list[int]
+) -> None:
+    latents = torch.randn(2, 16, 32, 32, generator=torch.Generator().manual_seed(1))
+    whole = _run(transformer, latents, lengths)
+    with torch.inference_mode():
+        parts = _run(transformer, latents, lengths)
+    assert torch.allclose(parts, whole, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_the_sizes_of_parts_hardly_matter(transformer: Transformer) -> None:
+    feed_forward = transformer.layers[0].feed_forward
+    x = torch.randn(1, 1300, 48, generator=torch.Generator().manual_seed(1))
+    alone = torch.cat([feed_forward(part) for part in x.split(650, dim=1)], dim=1)
+    assert torch.allclose(feed_forward(x), alone, atol=1e-3, rtol=1e-4)
