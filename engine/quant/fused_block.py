@@ -12,7 +12,6 @@ from typing import Final, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from engine.model.footprint import PRODUCT_TOKENS
 from engine.model.layers import Attention, Block, BlockModulation, RMSNorm
 from engine.model.rope import Rotation
 from engine.quant.linear import Int8Linear
@@ -25,9 +24,9 @@ _PART: Final = 2304
 def parts(tokens: int) -> int:
     """Return in how many parts tokens go through the feed-forward part of a block.
 
-    Two up to a picture of 1024 x 1024, whose block then takes fourteen launches.
+    Two for a picture of 1024 x 1024, whose block then takes fourteen launches.
     """
-    return max(-(-tokens // _PART), min(2, -(-tokens // PRODUCT_TOKENS)))
+    return -(-tokens // _PART)
 
 
 class Tokens(NamedTuple):
