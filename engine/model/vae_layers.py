@@ -61,7 +61,7 @@ class NormActConv(nn.Module):
         """
         if in_one_piece(x.shape[-2], self.conv.weight, strips):
             strips.on_strip()
-            whole: Tensor = self.conv(F.silu(self.norm(x), inplace=not torch.is_grad_enabled()))
+            whole: Tensor = self.conv(F.silu(self.norm(x), inplace=True))
             return whole if added is None else whole.add_(added(0, x.shape[-2]))
         scale, shift = norm_terms(self.norm, x, strips)
 
