@@ -14,12 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.quant.rows import LARGEST, quantise_tokens
+from engine.quant.rows import LARGEST, SHIFT, whole_tokens
 
 _log = logging.getLogger(__name__)
-
-_SHIFT: Final = 128
-"""Added to make signed bytes unsigned, which processors multiply with signed ones."""
 
 _MULTIPLE: Final = 8
 _FEWEST_TOKENS: Final = 32
@@ -63,12 +60,10 @@ class Packed:
 
     def multiply(self, x: Tensor, prepared: Tensor, scales: Tensor) -> Tensor:
         """Return x · weightᵀ, [T, N] in the type of `x` [T, K]; `scales` float32 [N]."""
-        steps, token_scales = quantise_tokens(x)
-        # Cutting off decimals of what is above zero rounds it, half a step higher.
-        shifted = steps.add_(_SHIFT + 0.5).to(torch.uint8)
+        shifted, token_scales = whole_tokens(x)
         zeros = torch.zeros(len(scales), dtype=torch.int32)
         out: Tensor = torch.ops.onednn.qlinear_pointwise(
-            shifted, 1.0, _SHIFT, prepared, scales, zeros, None, 1.0, 0, x.dtype, "none", [], ""
+            shifted, 1.0, SHIFT, prepared, scales, zeros, None, 1.0, 0, x.dtype, "none", [], ""
         )
         return out.mul_(token_scales)
 
@@ -89,17 +84,18 @@ class Integer:
         """Return x · weightᵀ, [T, N] in the type of `x` [T, K]; `scales` float32 [N]."""
         out = x.new_empty(len(x), len(scales))
         for some, place in zip(x.split(_TOKENS_AT_ONCE), out.split(_TOKENS_AT_ONCE), strict=True):
-            place.copy_(_scaled_sums(some, prepared, scales))
+            shifted, token_scales = whole_tokens(some)
+            sums = _sums(shifted.bitwise_xor_(SHIFT).view(torch.int8), prepared)
+            # Rounded where oneDNN rounds, so that both compute the same to the bit.
+            place.copy_(sums[: len(some), : len(scales)].float().mul_(scales)).mul_(token_scales)
         return out
 
 
-def _scaled_sums(x: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
-    """Multiply tokens `x` [T, K] by a padded `weight` [N', K'], `scales` [N], -> float32 [T, N]."""
-    steps, token_scales = quantise_tokens(x)
-    missing = max(0, _FEWEST_TOKENS - len(x)) or -len(x) % _MULTIPLE
-    whole = F.pad(steps.round_().to(torch.int8), (0, weight.shape[1] - x.shape[1], 0, missing))
-    sums = torch._int_mm(whole, weight.t())[: len(x), : len(scales)]
-    return sums.float().mul_(token_scales).mul_(scales)
+def _sums(tokens: Tensor, weight: Tensor) -> Tensor:
+    """Multiply int8 tokens [T, K] by a padded weight [N', K'], -> int32 [T or more, N']."""
+    missing = max(0, _FEWEST_TOKENS - len(tokens)) or -len(tokens) % _MULTIPLE
+    padded = F.pad(tokens, (0, weight.shape[1] - tokens.shape[1], 0, missing))
+    return torch._int_mm(padded, weight.t())
 
 
 class WeightOnly:
@@ -124,12 +120,32 @@ class WeightOnly:
 WEIGHT_ONLY: Final[Product] = WeightOnly()
 
 
-def choose(device: torch.device) -> Product:
-    """Return the fastest product that computes right on `device`, found by trying."""
-    right = [product for product in _candidates(device) if _computes_right(product, device)]
+def choose(device: torch.device, *, movable: bool = False) -> Product:
+    """Return the fastest product that computes right on `device`, found by trying.
+
+    movable: only one whose weights lie in plain bytes, which may be copied from place to place.
+    """
+    right = [product for product in working(device) if not movable or _is_movable(product)]
     if device.type == "cuda" and len(right) > 1:
         right.sort(key=lambda product: _seconds(product, device))
     return right[0] if right else WEIGHT_ONLY
+
+
+def working(device: torch.device) -> tuple[Product, ...]:
+    """Return the products that round tokens too and compute right on `device`."""
+    return tuple(product for product in _candidates(device) if _computes_right(product, device))
+
+
+def product_name(product: Product) -> str:
+    """Return what to call a product."""
+    if isinstance(product, WeightOnly):
+        return "weights only"
+    makers = {Packed: "oneDNN", Integer: "PyTorch"}
+    return f"{makers.get(type(product), 'Triton')} int8"
+
+
+def _is_movable(product: Product) -> bool:
+    return not isinstance(product, Packed)
 
 
 def _candidates(device: torch.device) -> tuple[Product, ...]:

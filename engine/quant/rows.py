@@ -11,7 +11,11 @@ from torch import Tensor
 LARGEST: Final = 127
 """Largest number of the symmetric int8 range."""
 
+SHIFT: Final = 128
+"""Added to make signed bytes unsigned, which processors multiply with signed ones."""
+
 _ROWS_AT_ONCE: Final = 512
+_CACHED_TOKENS: Final = 128
 
 _SMALLEST: Final = 1e-30
 """Nothing is divided by less, so that a token of zeros stays one."""
@@ -56,6 +60,24 @@ def quantise_tokens(x: Tensor) -> tuple[Tensor, Tensor]:
     # In place on the copy: mixed types take twice as long.
     steps = x * factors if x.dtype is torch.float32 else x.float().mul_(factors)
     return steps, scales
+
+
+def whole_tokens(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return tokens `x` [T, K] in whole steps above -128 of their scales: uint8 [T, K], and [T, 1].
+
+    The scales are those of `quantise_tokens`.
+    """
+    whole = torch.empty(x.shape, dtype=torch.uint8, device=x.device)
+    scales = x.new_empty(len(x), 1)
+    # In parts that fit a processor's cache: three times as fast there.
+    size = _CACHED_TOKENS if x.device.type == "cpu" else max(1, len(x))
+    parts = (part.split(size) for part in (x, whole, scales))
+    for tokens, some_whole, some_scales in zip(*parts, strict=True):
+        steps, found = quantise_tokens(tokens)
+        # Cutting off decimals of what is above zero rounds it, half a step higher.
+        some_whole.copy_(steps.add_(SHIFT + 0.5))
+        some_scales.copy_(found)
+    return whole, scales
 
 
 def is_finite(weight: Tensor) -> bool:

@@ -100,6 +100,24 @@ def test_tokens_are_rounded_to_the_nearest_step(product):
     assert ((found - x).abs() <= 0.501 * step).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_streams_and_what_stays_compute_the_same_on_the_cpu(dtype):
+    generator = torch.Generator().manual_seed(0)
+    rows = quantise_rows(torch.randn(96, 256, generator=generator))
+    x = torch.randn(300, 256, generator=generator).to(dtype)
+    movable = choose(CPU, movable=True)
+    assert movable.prepare(rows.values).layout is torch.strided
+    found = [
+        one.multiply(x, one.prepare(rows.values), rows.scales) for one in (movable, choose(CPU))
+    ]
+    assert torch.equal(*found)
+
+
+def test_every_product_has_a_name():
+    names = [products.product_name(one) for one in (*products.working(CPU), WEIGHT_ONLY)]
+    assert names == ["oneDNN int8", "PyTorch int8", "weights only"]
+
+
 def test_matrices_for_cards_have_sides_that_are_multiples_of_eight():
     assert Integer().prepare(torch.zeros(170, 36, dtype=torch.int8)).shape == (176, 40)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from optimum.quanto import AbsmaxOptimizer, qint8, quantize_weight
 
-from engine.quant.rows import is_finite, quantise_rows, quantise_tokens
+from engine.quant.rows import is_finite, quantise_rows, quantise_tokens, whole_tokens
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -51,3 +51,13 @@ def test_a_token_of_zeros_stays_zero():
     steps, scales = quantise_tokens(torch.zeros(2, 8, dtype=torch.bfloat16))
     assert not steps.any()
     assert not scales.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_whole_steps_are_the_nearest_to_the_tokens(dtype):
+    x = torch.randn(300, 24, generator=torch.Generator().manual_seed(0)).to(dtype)
+    whole, scales = whole_tokens(x)
+    steps, right = quantise_tokens(x)
+    assert torch.equal(scales, right)
+    assert whole.dtype is torch.uint8
+    assert ((whole.float() - 128 - steps).abs() <= 0.5 + 1e-4).all()
