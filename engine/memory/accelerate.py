@@ -10,7 +10,7 @@ import torch
 
 from engine.memory.forms import CompiledForm, FusedForm
 from engine.memory.graphs import CudaRecorder, Graphs
-from engine.model.attempt import attempt
+from engine.model.attempt import attempt, in_one_line
 from engine.model.attention import Attend, attention_name, choose_attention
 from engine.model.layers import Block, BlockForm, plain
 from engine.model.transformer import Transformer
@@ -80,7 +80,7 @@ def compile_block(transformer: Transformer) -> bool:
     try:
         form = attempt(CompiledForm)
     except RuntimeError as error:
-        _log.info("this PyTorch cannot compile here: %s", error)
+        _log.info("this PyTorch cannot compile here: %s", in_one_line(error))
         return False
     _form_by(transformer, form)
     return True
@@ -111,5 +111,5 @@ def _kernels(transformer: Transformer, device: torch.device) -> Kernels | None:
     except torch.OutOfMemoryError:
         raise
     except (ImportError, OSError, RuntimeError) as error:
-        _log.info("fused blocks are not to be had on %s: %s", device, error)
+        _log.info("fused blocks are not to be had on %s: %s", device, in_one_line(error))
         return None

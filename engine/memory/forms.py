@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from engine.memory.shortage import is_device_lost, is_out_of_memory
-from engine.model.attempt import attempt
+from engine.model.attempt import attempt, in_one_line
 from engine.model.layers import Block, BlockForm, BlockModulation, plain
 from engine.model.rope import Rotation
 from engine.quant.fused_block import Kernels, fits, fused
@@ -123,7 +123,7 @@ def report(error: RuntimeError, what: str) -> None:
     """Log that something is left out; raise a shortage of memory or the loss of a device."""
     if is_out_of_memory(error) or is_device_lost(error):
         raise error
-    _log.warning("%s failed and is left out: %s", what, error)
+    _log.warning("%s failed and is left out: %s", what, in_one_line(error))
 
 
 class _Kind(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
-from engine.model.attempt import attempt
+from engine.model.attempt import attempt, in_one_line
 from engine.model.layers import Block, BlockForm, BlockModulation
 from engine.model.rope import Rotation
 from engine.quant.fused_block import fits
@@ -213,7 +213,7 @@ class Graphs:
             same = torch.equal(out, right)
         except RuntimeError as error:
             self._leave()
-            _log.warning("CUDA graphs failed and are left out: %s", error)
+            _log.warning("CUDA graphs failed and are left out: %s", in_one_line(error))
             return None
         if not same:
             self._leave()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 Result = TypeVar("Result")
+
+_LONGEST: Final = 300
 
 
 def attempt(call: Callable[[], Result]) -> Result:
@@ -19,3 +21,8 @@ def attempt(call: Callable[[], Result]) -> Result:
         raise
     except Exception as error:
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return how the message of an error begins: compilers add pages of their own code."""
+    return " ".join(str(error).split())[:_LONGEST] or type(error).__name__

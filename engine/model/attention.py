@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from engine.model.attempt import attempt
+from engine.model.attempt import attempt, in_one_line
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Softmax attention of q, k, v within each row, [G, T, heads, head_dim] -> the same shape."""
@@ -73,7 +73,7 @@ class Checked:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            _log.warning("%s failed and is left out from now on: %s", self.name, error)
+            _log.warning("%s failed and is left out from now on: %s", self.name, in_one_line(error))
             self.works = False
             return sdpa(q, k, v)
 
@@ -121,7 +121,7 @@ def _imported(library: _Library) -> Attend | None:
     try:
         function = getattr(importlib.import_module(library.package), library.function)
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        _log.warning("%s is installed but does not load: %s", library.name, error)
+        _log.warning("%s is installed but does not load: %s", library.name, in_one_line(error))
         return None
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -196,7 +196,9 @@ def _agrees(kernel: Checked, trial: Trial) -> bool:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            _log.info("%s is not to be had on %s: %s", kernel.name, trial.device, error)
+            _log.info(
+                "%s is not to be had on %s: %s", kernel.name, trial.device, in_one_line(error)
+            )
             return False
         off = _error(found, sdpa(q, k, v))
         # Not a number is not small either.

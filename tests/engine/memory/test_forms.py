@@ -66,7 +66,7 @@ class Raising(PlainKernels):
 
     def __init__(self, after: int = 0, error: Exception | None = None) -> None:
         super().__init__()
-        self.after, self.error = after, error or AssertionError("no such layout")
+        self.after, self.error = after, error or AssertionError("no such layout\nat a place")
 
     def swiglu(self, w13, *, rounds):
         if len(self.launched) >= self.after:
@@ -235,14 +235,16 @@ def test_captions_are_not_compiled():
 
 def test_a_compiler_that_fails_leaves_the_plain_form(caplog):
     def broken(graph, inputs):
-        raise AssertionError("no compiler on this machine")
+        raise AssertionError("no compiler on this machine\nand a page of code")
 
     torch._dynamo.reset()
     form = CompiledForm(backend=broken)
     for _ in range(2):
         found, right = run(form, make_block(int8=False))
         assert torch.equal(found, right)
-    assert len([r for r in caplog.records if "compiled form" in r.getMessage()]) == 1
+    (said,) = [r.getMessage() for r in caplog.records if "compiled form" in r.getMessage()]
+    assert "no compiler on this machine" in said
+    assert len(said.splitlines()) == 1
 
 
 KERNELS = re.compile(
