@@ -28,6 +28,9 @@ from engine.memory.rates import measured_rates
 from engine.request import Precision
 
 ROUNDS, QUICK_ROUNDS = 5, 3
+CASE_SECONDS = 120.0
+"""What the measured rounds of a case may take, all arms together, unless one takes longer."""
+
 Figures = dict[str, Any]
 
 
@@ -136,13 +139,19 @@ def _seat(seat: Seat, contest: Contest, children: ExitStack) -> None:
 
 
 def _take_turns(seats: Sequence[Seat], case: Case, rounds: int) -> None:
-    for seat in seats:
-        seat.ask(case.order(0))
-    for number in range(1, rounds + 1):
+    """Warm every arm up, then measure them in turn, in an order that is reversed every round."""
+    warm = [seat.ask(case.order(0)) for seat in seats]
+    taken = sum(report["seconds"] for report in warm if report is not None)
+    for number in range(1, rounds_in(taken, rounds) + 1):
         for seat in seats[:: 1 if number % 2 else -1]:
             report = seat.ask(case.order(number))
             if report is not None:
                 seat.reports.setdefault(case.name, []).append(report)
+
+
+def rounds_in(seconds: float, most: int) -> int:
+    """Return how many rounds a case gets, one of which takes `seconds`: fewer where it is long."""
+    return max(1, min(most, int(CASE_SECONDS / max(seconds, 1e-3))))
 
 
 def _figures(seat: Seat, contest: Contest, quality: Mapping[str, float]) -> Figures:

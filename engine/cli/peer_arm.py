@@ -180,9 +180,9 @@ def _place(pipeline: Any, method: str, device: torch.device) -> None:  # noqa: A
         case "quanto":
             from optimum.quanto import freeze, qint8, quantize
 
+            pipeline.to(device)
             quantize(pipeline.transformer, weights=qint8)
             freeze(pipeline.transformer)
-            pipeline.to(device)
         case "mmgp 2" | "mmgp 4" | "mmgp 5":
             offload: Any = importlib.import_module("mmgp.offload")
             offload.profile(pipeline, profile_no=int(method[-1]))

@@ -244,3 +244,8 @@ def test_what_was_measured_once_stands_with_the_first_case():
     assert rows[0][-2:] == ["3.0", "1.0e-02"]
     assert rows[1][2] == "2.500"
     assert rows[1][-2:] == ["-", "-"]
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 5), (24, 5), (50, 2), (300, 1)])
+def test_a_long_case_gets_fewer_rounds(seconds, rounds):
+    assert bench_all.rounds_in(seconds, 5) == rounds
