@@ -109,7 +109,7 @@ class CompiledForm:
     ) -> Tensor:
         """Run a block over tokens `x`, [G, T, D] -> [G, T, D]."""
         inputs = (block, x, angles, lengths, modulation)
-        if modulation is None or not self._works or not fits(block, modulation):
+        if not self._works or not fits(block, modulation):
             return plain(*inputs)
         try:
             return attempt(lambda: self._compiled(*inputs))
