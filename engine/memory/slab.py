@@ -270,10 +270,8 @@ class Slab:
         if before is not None and len(before.memory) == size - self._start:
             return
         self._pages = Pages(size - self._start, self._device) if size > self._start else None
-        if before is not None:
-            if self._pages is not None and not self._start:
-                self._pages.memory[: self.own_bytes].copy_(before.memory[: self.own_bytes])
-            before.release()
+        if before is not None and self._pages is not None and not self._start:
+            self._pages.memory[: self.own_bytes].copy_(before.memory[: self.own_bytes])
 
     @property
     def _start(self) -> int:

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from engine.checkpoints.header import Header, read_header
 from engine.checkpoints.tensors import TORCH_TYPES
 from engine.errors import DiskError, FileRejected, NotFound
-from engine.memory.pieces import ALIGNMENT
 from engine.memory.slab import Cell, Slab, tensors_of
 from engine.storage import atomic_stream, make_folder, open_plain
 
@@ -153,8 +152,6 @@ def _cell(module: nn.Module, row: Row) -> Cell:
     numbers = (*shape, *stride, offset)
     if len(shape) != len(stride) or any(type(n) is not int or n < 0 for n in numbers):
         raise ValueError(f"{numbers} are no shape, strides and offset")
-    if offset % ALIGNMENT:
-        raise ValueError(f"{offset} is no multiple of {ALIGNMENT}")
     return Cell(owner, path, leaf, offset, tuple(shape), tuple(stride), _TYPES[kind])
 
 

@@ -147,6 +147,22 @@ def test_what_is_put_beside_the_module_becomes_the_tail_and_goes_again(sketch, s
     assert not slab.repack(sketch)
 
 
+def test_what_moves_within_the_tail_keeps_its_values(sketch, slab):
+    def plain() -> nn.Linear:
+        return nn.Linear(8, 8, bias=False).requires_grad_(False)
+
+    sketch.first, sketch.second = plain(), plain()
+    expected = sketch.first.weight.clone()
+    slab.repack(sketch)
+    kept = sketch.first
+    del sketch.first, sketch.second
+    sketch.newer, sketch.older = plain(), kept
+    newer = sketch.newer.weight.clone()
+    slab.repack(sketch)
+    assert torch.equal(sketch.older.weight, expected)
+    assert torch.equal(sketch.newer.weight, newer)
+
+
 def test_a_tail_keeps_pages_locked_and_gives_the_others_back(sketch):
     device = FakeDevice()
     slab = Slab("sketch", lay_out(tensors_of(sketch)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,15 @@ def test_a_layout_that_lacks_a_tensor_is_refused(tmp_path, opened):
     (slab, *_) = write(tmp_path)
     with pytest.raises(FileRejected, match="does not describe"):
         cells_of(opened(), slab.name, nn.Sequential(*net(), nn.Linear(2, 2)))
+
+
+def test_a_slab_of_another_size_than_its_layout_is_refused(tmp_path, opened):
+    (slab, *_) = write(tmp_path)
+    file = opened()
+    entry = file.header.tensors[slab.name]
+    object.__setattr__(file.header, "tensors", {slab.name: replace(entry, end=entry.end + 256)})
+    with pytest.raises(FileRejected, match="does not describe"):
+        cells_of(file, slab.name, net())
 
 
 def test_nothing_is_written_where_there_is_no_room(tmp_path, monkeypatch):
