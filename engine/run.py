@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,10 +14,11 @@ from engine.errors import BadRequest, OutOfMemory, StudioError, WorkerLost
 from engine.events import Result, Stage
 from engine.hardware import Hardware
 from engine.jobs.order import Hooks, Order
+from engine.lora.apply import Adapter
 from engine.memory.budget import budget_for
 from engine.memory.host import host
 from engine.memory.ladder import Shortage, Terms, next_rung
-from engine.memory.place import Place
+from engine.memory.place import Place, computes_in_bf16
 from engine.memory.probe import PeakMemory, anonymous_gib, card_now, hardware, limit
 from engine.memory.rates import known_rates
 from engine.memory.shortage import is_device_lost, is_of_host, is_out_of_memory
@@ -60,11 +62,25 @@ def execute(order: Order, studio: Studio, hooks: Hooks, machine: Hardware | None
     machine: what `hardware` found, None = ask now. A job that runs out of memory is tried again
     with less, as `engine.memory.ladder` has it; the next job is planned as if nothing had happened.
     """
+    try:
+        return _carry_out(order, studio, hooks, machine or hardware())
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+    # Outside of every stage: not even the job could be described, or watched.
+    studio.forget()
+    raise OutOfMemory("The computer's memory ran out.", "Close other programs, and try again.")
+
+
+def _carry_out(order: Order, studio: Studio, hooks: Hooks, machine: Hardware) -> Result:
     began = time.perf_counter()
-    job = resolve(order, hooks, machine or hardware())
+    job = resolve(order, hooks, studio, machine)
     with PeakMemory() as memory:
         while (failure := _attempt(job, studio)) is not None:
             _give_in(job, studio, failure)
+    if job.moved:
+        # The next job is planned as if nothing had happened, not after what lies there.
+        studio.forget()
     return Result(
         pictures=job.saved,
         seconds={**job.seconds, "total": time.perf_counter() - began},
@@ -77,7 +93,7 @@ def execute(order: Order, studio: Studio, hooks: Hooks, machine: Hardware | None
     )
 
 
-def resolve(order: Order, hooks: Hooks, machine: Hardware) -> Job:
+def resolve(order: Order, hooks: Hooks, studio: Studio, machine: Hardware) -> Job:
     """Decide everything that can be decided before a weight is read."""
     asked = order.request
     if asked.sampler not in SAMPLERS:
@@ -90,14 +106,15 @@ def resolve(order: Order, hooks: Hooks, machine: Hardware) -> Job:
     checkpoint = find_model(asked, order.data_dir)
     request = complete(asked, checkpoint, secrets.randbelow(DRAWN_SEEDS))
     adapters, remarks = choose_adapters(asked, order.lora_folder, checkpoint.transformer)
-    room = _room(order, checkpoint, work_of(request, checkpoint.variant), device, machine)
+    work = work_of(request, checkpoint.variant)
+    room = _room(order, checkpoint, work, device, machine, adapters)
     stored_int8 = checkpoint.parts.transformer.stores_int8
     precision = choose_precision(
         asked.precision, device, machine, stored_int8=stored_int8, room=room
     )
     may_round = asked.precision is Precision.AUTO
     terms = Terms(wish=Wish(profile=order.profile), precision=precision, may_round=may_round)
-    planning = Planning(room)
+    planning, place = Planning(room), Place(device=device, precision=precision)
     job = Job(
         order=order,
         hooks=hooks,
@@ -106,7 +123,7 @@ def resolve(order: Order, hooks: Hooks, machine: Hardware) -> Job:
         adapters=adapters,
         planning=planning,
         terms=terms,
-        plan=planning(terms),
+        plan=planning(terms, studio.kept_plan(checkpoint, place)),
     )
     if not limit(device, order.vram_gb):
         job.warn(f"A limit of {order.vram_gb:g} GB has no effect on the device {device}.")
@@ -115,7 +132,14 @@ def resolve(order: Order, hooks: Hooks, machine: Hardware) -> Job:
     return job
 
 
-def _room(order: Order, checkpoint: Checkpoint, work: Work, device: str, machine: Hardware) -> Room:
+def _room(
+    order: Order,
+    checkpoint: Checkpoint,
+    work: Work,
+    device: str,
+    machine: Hardware,
+    adapters: Sequence[Adapter],
+) -> Room:
     """Return what there is for the work of an order, as of now."""
     card, computer = card_now(device, machine), host()
     if computer.available_bytes:
@@ -128,7 +152,8 @@ def _room(order: Order, checkpoint: Checkpoint, work: Work, device: str, machine
         work=work,
         budget=budget_for(device, card, computer, rates, order.vram_gb),
         card=card,
-        has_bf16=Place(device=device, precision=Precision.INT8).dtype is torch.bfloat16,
+        has_bf16=computes_in_bf16(device),
+        adapters=tuple(adapter.found for adapter in adapters if adapter.weight),
     )
 
 
@@ -179,7 +204,7 @@ def _give_in(job: Job, studio: Studio, failure: Failure) -> None:
         studio.forget()
         raise failure.error
     if given.keeps_model:
-        studio.forget()
+        studio.tidy()
     else:
         studio.forget()
     job.concede(given)

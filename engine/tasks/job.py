@@ -28,10 +28,11 @@ class Job:
     """A job under way: its complete request, its hooks, and what it took so far.
 
     planning: makes a plan on other terms. plan: the one that holds, made on `terms`. tried: what
-    was given up for it. latents: finished batches, [b, 16, h, w] float32 each, and pictures:
-    decoded ones, [H, W, 3] uint8 each, both on the CPU; they outlast an attempt that ran out of
-    memory. evaluations: those of the model for one picture, two in a step with guidance. reused:
-    steps, from 0, that were not computed in full. saved: the pictures as files.
+    was given up for it; moved: whether weights lie elsewhere for that. latents: finished batches,
+    [b, 16, h, w] float32 each, and pictures: decoded ones, [H, W, 3] uint8 each, both on the CPU;
+    they outlast an attempt that ran out of memory. evaluations: those of the model for one picture,
+    two in a step with guidance. reused: steps, from 0, that were not computed in full. saved: the
+    pictures as files.
     """
 
     order: Order
@@ -48,6 +49,7 @@ class Job:
     warnings: list[str] = field(default_factory=list)
     latents: list[Tensor] = field(default_factory=list)
     pictures: list[Tensor] = field(default_factory=list)
+    moved: bool = False
     evaluations: int = 0
     reused: frozenset[int] = frozenset()
     saved: tuple[Picture, ...] = ()
@@ -93,6 +95,7 @@ class Job:
             self.latents.clear()
             self.evaluations, self.reused = 0, frozenset()
         self.tried.append(given.rung)
+        self.moved |= not given.keeps_model
         self.terms, self.plan = given.terms, given.plan
 
     def warn(self, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 
@@ -55,7 +56,7 @@ def fragile_painter() -> worker.Painter:
         with LostAt(int(number)):
             return real.paint(order, hooks)
 
-    return worker.Painter(paint=paint, state=real.state)
+    return dataclasses.replace(real, paint=paint)
 
 
 def make_fragile() -> None:

@@ -42,6 +42,7 @@ HOST = [
     "unable to mmap 2147483648 bytes from file <x>: Cannot allocate memory (12)",
     "std::bad_alloc",
     "failed to allocate 1048576 bytes of page-locked memory",
+    "can't start new thread",
     "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
     "level_zero backend failed with error: 38 (UR_RESULT_ERROR_OUT_OF_HOST_MEMORY)",
 ]
@@ -95,7 +96,7 @@ OTHERS = [
     "Attempted to set the storage of a tensor on device cpu to a storage on different device cuda",
     "shape '[1, 16, 8]' is invalid for input of size 64",
     'isDifferentiableType(t) INTERNAL ASSERT FAILED at "autograd/functions.cpp":47',
-    "can't start new thread",
+    "cannot schedule new futures after shutdown",
     "generator raised StopIteration",
     "dictionary changed size during iteration",
     "memory format option is only supported by strided tensors",
