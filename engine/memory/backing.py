@@ -8,7 +8,7 @@ from typing import Final
 
 from engine.hardware import Host
 from engine.memory.pieces import Sizes, Tour
-from engine.memory.profiles import Pinned, Traits
+from engine.memory.profiles import Traits
 from engine.memory.residency import Level
 from engine.memory.work import GIB, Budget, Plan, Source
 
@@ -67,13 +67,16 @@ def back(level: Level, slots: int, sizes: Sizes, budget: Budget, traits: Traits)
     stage = slots * level.slot_bytes
     room = _Room(pinnable(budget.host), pageable(budget.host), stage)
     source = encoder = Source.FILE
-    if traits.pinned is Pinned.NOTHING:
-        room.stage()
+    if traits.in_memory:
+        source = room.take(rest)
     else:
-        source = room.take(rest, can_pin=True)
-    if traits.keep_encoder:
-        can_pin = traits.pinned is Pinned.ALL
-        encoder = room.take(reading, can_pin=can_pin, beside=sizes.embedding_bytes)
+        room.stage()
+    if not reading:
+        # Its layers stay on the device; the table has no other place, however little there is.
+        encoder = source
+        room.taken += sizes.embedding_bytes
+    elif traits.keep_encoder:
+        encoder = room.take(reading, beside=sizes.embedding_bytes)
     return Backing(
         source=source,
         encoder_source=encoder,
@@ -100,9 +103,9 @@ class _Room:
         self.pinned_taken = 0
         self.taken = 0
 
-    def take(self, size: int, *, can_pin: bool, beside: int = 0) -> Source:
+    def take(self, size: int, beside: int = 0) -> Source:
         """Give a place to `size` bytes, and to `beside` in ordinary memory with them."""
-        if can_pin and size <= self._pinnable and size + beside <= self._pageable:
+        if size <= self._pinnable and size + beside <= self._pageable:
             self._give(size, pinned=size, beside=beside)
             return Source.PINNED
         self.stage()

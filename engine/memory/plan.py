@@ -90,7 +90,7 @@ def _plan(case: Case, clock: Clock, choice: Choice, backing: Backing) -> Plan:
         slot_bytes=level.slot_bytes,
         source=backing.source,
         encoder_source=backing.encoder_source,
-        keep_encoder=backing.encoder_source is not Source.FILE,
+        keep_encoder=backing.encoder_source is not Source.FILE or not level.copied[Tour.READ],
         batch=choice.way.batch,
         decode=choice.way.decode,
         peak_bytes=choice.peak_bytes,

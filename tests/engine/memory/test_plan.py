@@ -271,6 +271,15 @@ def test_the_computers_memory_decides_where_pieces_wait(total, available, source
         assert found.host_bytes <= available * GIB
 
 
+def test_an_encoder_on_the_card_stays_however_little_the_computer_has():
+    for available in (0.5, 1, 4):
+        poor = Host(total_bytes=4 * GIB, available_bytes=int(available * GIB))
+        found = plan(card(24, poor))
+        assert found.streamed == frozenset()
+        assert found.keep_encoder
+        assert found.host_bytes == sizes().embedding_bytes
+
+
 def test_windows_pins_less():
     host = Host(total_bytes=16 * GIB, available_bytes=15 * GIB)
     assert pinnable(host, "linux") == 12 * GIB
