@@ -27,7 +27,7 @@ from engine.model.transformer import Transformer
 from engine.model.vae import Vae
 from engine.quant.half import make_half
 from engine.quant.linear import make_int8
-from engine.quant.products import WEIGHT_ONLY, Integer, Product, choose
+from engine.quant.products import WEIGHT_ONLY, choose
 from engine.quant.recipe import (
     BLOCK_LAYERS,
     BLOCKS,
@@ -149,21 +149,15 @@ def _filled(
     dialect, prefix = spoken(part.shapes, dialects)
     if recipe is not None:
         moved = {name for name in recipe.names if target.rest.piece(f"{name}.weight") is not None}
-        product = choose(target.device)
-        make_int8(network, (name for name in recipe.names if name not in moved), product)
-        make_int8(network, moved, _movable(product))
+        for names, movable in ((set(recipe.names) - moved, False), (moved, True)):
+            if names:
+                make_int8(network, names, choose(target.device, movable=movable))
         kept = _stored_int8(network, part, dialect, prefix)
         make_int8(network, (name for name in kept if name.startswith(recipe.blocks)), WEIGHT_ONLY)
     with open_weights(part.headers, part.weights) as source:
         fill(network, source, dialect, target)
     _bring_buffers(network, target)
     return network.eval()
-
-
-def _movable(product: Product) -> Product:
-    """Return a product, or one like it, whose weights are plain bytes that can be copied."""
-    example = product.prepare(torch.zeros(32, 32, dtype=torch.int8))
-    return product if example.layout is torch.strided else Integer()
 
 
 def _bring_buffers(network: nn.Module, target: Target) -> None:

@@ -23,7 +23,7 @@ from engine.memory.ring import Visits
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
-from engine.model.vae_layers import WHOLE, Strips
+from engine.model.vae_strips import WHOLE, Strips
 
 KEPT_CAPTIONS = 32
 

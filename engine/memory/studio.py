@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import count
@@ -18,11 +18,12 @@ from engine.checkpoints.load import load_tokenizer, load_transformer, load_vae
 from engine.checkpoints.tensors import open_tensors
 from engine.images.preview import PROJECTION_SHAPE, Preview, projection_of
 from engine.memory.accelerate import Options, accelerate
+from engine.memory.landing import FileLanding, Landing
 from engine.memory.malloc import give_back
 from engine.memory.model import Model as Model
 from engine.memory.place import DTYPES as DTYPES
 from engine.memory.place import Place as Place
-from engine.memory.plan import Plan, Source
+from engine.memory.plan import Plan
 from engine.memory.residence import TRANSFORMER, VAE, Residence
 from engine.memory.tensor_cache import PROMPTS, TensorCache
 from engine.memory.tune import BLOCK, FORMS, known_tuning
@@ -149,7 +150,7 @@ def _load(checkpoint: Checkpoint, residence: Residence, check: Callable[[], None
         vae=vae,
         tokenizer=tokenizer,
         preview=preview,
-        notices=_notices(residence, rest.written + vae_rest.written),
+        notices=_notices(residence.folder, (rest, vae_rest)),
     )
 
 
@@ -171,14 +172,15 @@ def _accelerated(model: Model, data_dir: Path) -> tuple[str, ...]:
     )
 
 
-def _notices(residence: Residence, written: int) -> tuple[str, ...]:
-    """Say that weights come from the disk, and whether they were put there just now."""
-    if not residence.plan.streamed or residence.plan.source is not Source.FILE:
+def _notices(folder: Path, landings: Sequence[Landing]) -> tuple[str, ...]:
+    """Say where weights come from the disk, and whether they were put there just now."""
+    if not any(isinstance(landing, FileLanding) for landing in landings):
         return ()
-    said = "Weights are read from the disk while painting, for the computer's memory is too small"
+    said = "Weights are read from the disk while painting"
+    written = sum(landing.written for landing in landings)
     if not written:
-        return (f"{said}; they are prepared since an earlier start.",)
-    return (f"{said}; {written / GB:.1f} GB were prepared once in {residence.folder}.",)
+        return (f"{said}; an earlier start has prepared them.",)
+    return (f"{said}; {written / GB:.1f} GB were prepared for that, once, in {folder}.",)
 
 
 def _preview(stored: Path, vae: Vae, place: Place) -> Preview:

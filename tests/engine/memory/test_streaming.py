@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.checkpoints import load as load_module
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.checkpoints.header import read_header
 from engine.checkpoints.open import open_model
@@ -20,7 +19,6 @@ from engine.lora.match import match
 from engine.memory.plan import Source
 from engine.memory.residence import TEXT_ENCODER, TRANSFORMER
 from engine.memory.studio import PREVIEW_FILE, Studio
-from engine.quant.products import Integer
 from engine.request import Precision
 from tests.engine.lora.writer import CORPUS, Book
 from tests.engine.memory.streamed import latents_of, load, place_of, plan_of, read, sizes, slabs_of
@@ -45,12 +43,6 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def checkpoint(folder) -> Checkpoint:
     return open_model(folder)
-
-
-@pytest.fixture(autouse=True)
-def _one_product(monkeypatch):
-    """Streamed or not, int8 is multiplied alike: what is packed for the CPU cannot be copied."""
-    monkeypatch.setattr(load_module, "choose", lambda _: Integer())
 
 
 @pytest.fixture(scope="module")
@@ -208,9 +200,9 @@ def test_slabs_in_a_file_are_written_once_and_said(checkpoint, tmp_path, monkeyp
     first = load(studio, checkpoint, Precision.FP32, plan, tmp_path)
     expected = latents_of(first)
     (file,) = (tmp_path / "cache" / "slabs").iterdir()
-    assert f"{file.stat().st_size / 1e9:.1f} GB were prepared once" in first.notices[0]
+    assert f"{file.stat().st_size / 1e9:.1f} GB were prepared for that, once" in first.notices[0]
     studio.forget()
     second = load(Studio(), checkpoint, Precision.FP32, plan, tmp_path)
-    assert "earlier start" in second.notices[0]
+    assert "an earlier start" in second.notices[0]
     assert torch.equal(latents_of(second), expected)
     second.close()
