@@ -151,8 +151,9 @@ def _recipe(networks: Networks) -> Iterator[str]:
 
 
 def _is_product(path: str) -> bool:
+    """Say whether a weight belongs to the large products of a block; the autoencoder has none."""
     layer = path.removesuffix(".weight")
-    return layer.endswith(BLOCK_LAYERS) or layer.endswith(TEXT_LAYERS)
+    return layer.endswith((*BLOCK_LAYERS, *TEXT_LAYERS)) and not path.startswith("vae.")
 
 
 def _under(network: str, shapes: Shapes) -> Shapes:
