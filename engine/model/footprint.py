@@ -46,7 +46,8 @@ def transformer_footprint(
 
     tokens: of one sequence, picture and caption. sequences: that are computed together; ragged ones
     count as many of the longest. item_bytes: of the number type computed in. is_int8: layers of
-    the blocks are int8. Weights, latents, angles and modulation are not counted.
+    the blocks are int8, or float16 between float32. Weights, latents, angles and modulation are not
+    counted.
     """
     count = sequences * tokens
     part = min(count, PRODUCT_TOKENS + (sequences - 1) * _TILE)

@@ -92,20 +92,17 @@ class Attention(nn.Module):
         """Mix the tokens of each sequence of `first(x)`, [G, T, D] -> [G, T, D]."""
         q, k, v = self.qkv(tokenwise(first, x)).unflatten(-1, (3, -1, self.head_dim)).unbind(-3)
         q, k = _rotated(self.q_norm, q, angles), _rotated(self.k_norm, k, angles)
-        mixed = self._mix_in_half(q, k, v, lengths) if self.in_half else self._mix(q, k, v, lengths)
+        step = None
+        if self.in_half:
+            # Queries and keys are normed; a mean of values is no larger than the largest of them.
+            step = v.abs().amax().clamp_min(HALF_SMALLEST) / HALF_LARGEST
+            q, k, v = q.half(), k.half(), tokenwise(partial(_in_steps, step), v)
+        mixed = self._mix(q, k, v, lengths)
         del q, k, v
+        if step is not None:
+            mixed = mixed.float().mul_(step)
         out: Tensor = self.out(mixed)
         return out
-
-    def _mix_in_half(
-        self, q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int] | None
-    ) -> Tensor:
-        """Do what `_mix` does to float32 [G, T, heads, head_dim] in float16.
-
-        Queries and keys are normed, and a mean of values is no larger than the largest of them.
-        """
-        step = v.abs().amax().clamp_min(HALF_SMALLEST) / HALF_LARGEST
-        return self._mix(q.half(), k.half(), (v / step).half(), lengths).float() * step
 
     def _mix(self, q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int] | None) -> Tensor:
         """Attend within each sequence: three [G, T, heads, head_dim] -> [G, T, D]."""
@@ -122,6 +119,11 @@ def _rotated(norm: RMSNorm, x: Tensor, angles: Rotation) -> Tensor:
         return rotate(norm(part), Rotation(cos, sin))
 
     return tokenwise(work, x, angles.cos, angles.sin, out=x)
+
+
+def _in_steps(step: Tensor, x: Tensor) -> Tensor:
+    """Return values [G, T, heads, head_dim] in steps of a size, float16."""
+    return (x / step).half()
 
 
 class FeedForward(nn.Module):

@@ -18,6 +18,9 @@ _REACH: Final = 2.0**14
 
 _SMALLEST: Final = 1e-30
 
+_TOKENS_AT_ONCE: Final = 256
+"""So many tokens are in memory in both number types at once."""
+
 
 class HalfLinear(nn.Module):
     """A linear layer whose weight is float16, between float32 tokens.
@@ -41,11 +44,22 @@ class HalfLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform tokens `x`, float32 [..., K] -> float32 [..., N]."""
+        flat = x.flatten(0, -2)
+        out = x.new_empty(len(flat), self.out_features)
+        for some, place in zip(
+            flat.split(_TOKENS_AT_ONCE), out.split(_TOKENS_AT_ONCE), strict=True
+        ):
+            place.copy_(self._product(some))
+        if self.bias is not None:
+            out += self.bias
+        return out.reshape(*x.shape[:-1], self.out_features)
+
+    def _product(self, x: Tensor) -> Tensor:
+        """Multiply some tokens, float32 [T, K] -> [T, N]."""
         norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         # The second bound is for the token itself, where all rows are short.
         factors = _REACH / (norms * self.longest.clamp_min(1.0)).clamp_min(_SMALLEST)
-        out = F.linear((x * factors).half(), self.weight).float().div_(factors)
-        return out if self.bias is None else out.add_(self.bias)
+        return F.linear((x * factors).half(), self.weight).float().div_(factors)
 
 
 def make_half(network: nn.Module, names: Iterable[str]) -> None:

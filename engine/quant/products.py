@@ -25,6 +25,9 @@ _FEWEST_TOKENS: Final = 32
 _TOKENS_AT_ONCE: Final = 256
 """The sums of so many tokens, 32 bits each, are in memory at once."""
 
+_NUMBERS_AT_ONCE: Final = 2**23
+"""So much of a weight is in memory as floating point at once."""
+
 _TRIAL_TOKENS: Final = 1024
 
 _TRIALS: Final = 4
@@ -114,7 +117,11 @@ class WeightOnly:
 
         Whole numbers up to 127 are exact in every number type, so the scales can follow the sum.
         """
-        return F.linear(x, prepared.to(x.dtype)).mul_(scales)
+        out = x.new_empty(len(x), len(prepared))
+        rows = max(1, _NUMBERS_AT_ONCE // max(1, prepared.shape[1]))
+        for some, place in zip(prepared.split(rows), out.split(rows, dim=1), strict=True):
+            place.copy_(F.linear(x, some.to(x.dtype)))
+        return out.mul_(scales)
 
 
 WEIGHT_ONLY: Final[Product] = WeightOnly()

@@ -7,8 +7,9 @@ import torch
 
 from engine.model.config import TransformerConfig
 from engine.model.footprint import transformer_footprint
-from engine.model.layers import Attention
+from engine.model.layers import Attention, Block
 from engine.model.transformer import Transformer
+from engine.quant.half import HalfLinear, make_half
 from engine.quant.linear import Int8Linear, make_int8
 from engine.quant.products import Integer
 from engine.quant.recipe import BLOCK_LAYERS
@@ -31,13 +32,25 @@ def counted(
     is_int8: bool = False,
     captions: tuple[int, ...] = (),
 ) -> int:
-    """Return the bytes of activations of one forward at the true width."""
+    """Return the bytes of activations of one forward at the true width.
+
+    dtype: float16 stands for such products between float32.
+    """
     with fake():
         with torch.device("meta"):
             transformer = Transformer(CONFIG)
             if is_int8:
                 names = (f"layers.{i}.{name}" for i in range(2) for name in BLOCK_LAYERS)
                 make_int8(transformer, names, Integer())
+            if dtype is torch.float16:
+                blocks = [
+                    name for name, part in transformer.named_modules() if isinstance(part, Block)
+                ]
+                make_half(
+                    transformer, (f"{block}.{name}" for block in blocks for name in BLOCK_LAYERS)
+                )
+        is_half = dtype is torch.float16
+        dtype = torch.float32 if is_half else dtype
         placed(transformer, dtype, device)
         for layer in transformer.modules():
             if isinstance(layer, Int8Linear):
@@ -45,6 +58,11 @@ def counted(
                 layer.prepared = torch.empty(shape, dtype=torch.int8, device=device)
                 layer.scales = torch.empty(shape[0], device=device)
         for module in transformer.modules():
+            if isinstance(module, HalfLinear):
+                shape = (module.out_features, module.in_features)
+                module.fill(torch.empty(shape, dtype=torch.float16, device=device))
+            if isinstance(module, Attention):
+                module.in_half = is_half
             if isinstance(module, Attention) and device == CARD:
                 # As the kernels of cards do, which hold nothing but the result.
                 module.attend = lambda q, _k, _v: torch.empty_like(q)
@@ -90,6 +108,12 @@ def test_the_footprint_is_never_less_than_counted_and_hardly_more(
     told = planned(side, sequences, dtype.itemsize, is_int8=is_int8)
     record_property("counted MiB, told MiB, ratio", (found / MIB, told / MIB, told / found))
     assert found <= told <= 1.15 * found
+
+
+@pytest.mark.parametrize(("side", "sequences"), [(512, 1), (1024, 1), (1024, 2), (2048, 1)])
+def test_float16_between_float32_fits_the_footprint_of_float32_and_rounded_tokens(side, sequences):
+    found = counted(CARD, side, sequences, dtype=torch.float16)
+    assert found <= planned(side, sequences, 4, is_int8=True) <= 1.3 * found
 
 
 def test_sequences_of_different_lengths_fit_the_footprint_of_the_longest():

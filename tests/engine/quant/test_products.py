@@ -57,6 +57,11 @@ def test_weight_only_rounds_nothing_but_the_weights():
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_weights_are_made_floating_point_some_rows_at_a_time(monkeypatch):
+    monkeypatch.setattr(products, "_NUMBERS_AT_ONCE", 5 * 32)
+    test_weight_only_rounds_nothing_but_the_weights()
+
+
 @pytest.mark.parametrize("product", [Packed(), Integer()])
 def test_a_token_that_is_not_finite_does_not_look_finite_afterwards(product):
     rows = quantise_rows(torch.randn(16, 32))
