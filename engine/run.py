@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -16,14 +16,13 @@ from engine.hardware import Hardware
 from engine.jobs.order import Hooks, Order
 from engine.lora.apply import Adapter
 from engine.memory.budget import budget_for
-from engine.memory.host import host
 from engine.memory.ladder import Shortage, Terms, next_rung
 from engine.memory.place import Place, computes_in_bf16
-from engine.memory.probe import PeakMemory, anonymous_gib, card_now, hardware, limit
+from engine.memory.probe import PeakMemory, card_now, hardware, host_now, limit
 from engine.memory.rates import known_rates
 from engine.memory.shortage import is_device_lost, is_of_host, is_out_of_memory
 from engine.memory.studio import Studio
-from engine.memory.work import GIB, Wish, Work
+from engine.memory.work import Wish, Work
 from engine.request import Precision
 from engine.sampling.samplers import SAMPLERS
 from engine.storage import check_writable
@@ -141,11 +140,7 @@ def _room(
     adapters: Sequence[Adapter],
 ) -> Room:
     """Return what there is for the work of an order, as of now."""
-    card, computer = card_now(device, machine), host()
-    if computer.available_bytes:
-        # What this process holds counts as free: the next plan may use it otherwise.
-        held = int(anonymous_gib() * GIB)
-        computer = replace(computer, available_bytes=computer.available_bytes + held)
+    card, computer = card_now(device, machine), host_now()
     rates = known_rates(device, order.data_dir)
     return Room(
         checkpoint=checkpoint,

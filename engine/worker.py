@@ -61,9 +61,8 @@ class Painter:
 
 def real_painter() -> Painter:
     """Return the painter of this machine; importing it takes seconds, for it brings torch."""
-    from engine.memory.host import host
     from engine.memory.place import computes_in_bf16
-    from engine.memory.probe import card_now, describe, hardware
+    from engine.memory.probe import card_now, describe, hardware, host_now
     from engine.memory.rates import known_rates, measured_rates
     from engine.memory.studio import Studio
     from engine.memory.tune import apply_tuning, known_tuning, tune
@@ -91,7 +90,7 @@ def real_painter() -> Painter:
             precision=choose_precision(Precision.AUTO, device, machine),
             name=device,
             card=card_now(device, machine),
-            host=host(),
+            host=host_now(),
             rates=known_rates(device, data_dir) if data_dir else Rates(),
             has_bf16=computes_in_bf16("cpu"),
         )

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 import torch
 
-from engine.hardware import Card, Hardware
+from engine.hardware import Card, Hardware, Host
 from engine.jobs.order import WorkerState
 from engine.memory.budget import CONTEXT_BYTES
 from engine.memory.host import host
@@ -41,6 +41,15 @@ def hardware() -> Hardware:
         mps=torch.backends.mps.is_available(),
         host=host(),
     )
+
+
+def host_now() -> Host:
+    """Return the computer; what this process holds counts as free, for a plan may use it anew."""
+    computer = host()
+    if not computer.available_bytes:
+        return computer
+    held = int(anonymous_gib() * GIB)
+    return replace(computer, available_bytes=computer.available_bytes + held)
 
 
 def card_now(device: str, machine: Hardware) -> Card | None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from engine.checkpoints.checkpoint import Checkpoint
 from engine.hardware import Hardware
 from engine.jobs.order import WorkerState
+from engine.lora.file import read_lora
+from engine.lora.match import Match, match
 from engine.memory.budget import budget_for
 from engine.memory.forecast import Forecast, forecast
 from engine.memory.plan import Wish
 from engine.request import Device, Request
 from engine.service.orders import with_settings
 from engine.settings import Settings
-from engine.tasks.find import find_model
+from engine.tasks.find import find_model, lora_path
 from engine.tasks.planning import work_of
 from engine.tasks.resolve import Room, choose_precision, complete
 
@@ -31,7 +36,14 @@ def foresee(request: Request, settings: Settings, told: WorkerState) -> Forecast
     checkpoint = find_model(asked, settings.data_dir)
     work = work_of(complete(asked, checkpoint, 0), checkpoint.variant)
     budget = budget_for(device, card, told.host, told.rates, settings.vram_gb)
-    room = Room(checkpoint=checkpoint, work=work, budget=budget, card=card, has_bf16=told.has_bf16)
+    room = Room(
+        checkpoint=checkpoint,
+        work=work,
+        budget=budget,
+        card=card,
+        has_bf16=told.has_bf16,
+        adapters=tuple(_adapters(asked, settings, checkpoint)),
+    )
     precision = choose_precision(
         asked.precision,
         device.partition(":")[0],
@@ -40,3 +52,11 @@ def foresee(request: Request, settings: Settings, told: WorkerState) -> Forecast
         room=room,
     )
     return forecast(work, *room.described(precision), budget, Wish(profile=settings.profile))
+
+
+def _adapters(request: Request, settings: Settings, checkpoint: Checkpoint) -> Iterator[Match]:
+    """Yield what of each adapter fits; raise an error of the tree for one that cannot be read."""
+    for lora in request.loras:
+        if lora.weight:
+            path = lora_path(lora.name, settings.lora_folder)
+            yield match(read_lora(path), checkpoint.transformer)

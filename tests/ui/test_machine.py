@@ -27,7 +27,7 @@ from ui.tabs.machine import MachineHandlers, tuning_markup
 GIB = 2**30
 FORM = {
     "model": "demo-turbo", "width": 128.0, "height": 128.0, "count": 1, "steps": 8,
-    "guidance_scale": 0.0, "cfg_truncation": 1.0, "step_cache": 0.0,
+    "guidance_scale": 0.0, "cfg_truncation": 1.0, "step_cache": 0.0, "loras": "[]",
 }  # fmt: skip
 
 

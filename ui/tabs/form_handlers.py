@@ -31,7 +31,8 @@ from ui.tabs.lora_handlers import LoraHandlers
 Updates = dict[Block, Any]
 
 FORETOLD: Final = (
-    "model", "width", "height", "count", "steps", "guidance_scale", "cfg_truncation", "step_cache"
+    "model", "width", "height", "count", "steps", "guidance_scale", "cfg_truncation", "step_cache",
+    "loras",
 )  # fmt: skip
 """The fields that change what a job takes."""
 

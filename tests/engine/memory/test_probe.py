@@ -178,3 +178,14 @@ def test_the_card_of_this_machine_is_known():
     block = torch.empty(GIB, dtype=torch.uint8, device="cuda")
     assert abs(card_now("cuda", found).free_bytes - now.free_bytes) < GIB // 2
     del block
+
+
+def test_memory_of_the_computer_that_this_process_holds_counts_as_free(monkeypatch):
+    monkeypatch.setattr(probe, "host", lambda: Host(total_bytes=8 * GIB, available_bytes=2 * GIB))
+    monkeypatch.setattr(probe, "anonymous_gib", lambda: 3.0)
+    assert probe.host_now().available_bytes == 5 * GIB
+
+
+def test_memory_that_is_not_known_stays_so(monkeypatch):
+    monkeypatch.setattr(probe, "host", Host)
+    assert probe.host_now() == Host()
