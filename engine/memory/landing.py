@@ -13,6 +13,7 @@ from torch import nn
 
 from engine.errors import FileRejected
 from engine.memory.accelerator import Accelerator
+from engine.memory.malloc import give_back
 from engine.memory.slab import APART, Slab, lay_out, tensors_of
 from engine.memory.slab_file import Identity, SlabFile, cells_of, open_slabs, write_slabs
 from engine.quant.linear import Int8Linear
@@ -87,6 +88,8 @@ class Landing:
         cells = lay_out(tensors_of(network.get_submodule(piece)))
         slab = Slab(f"{self.network}.{piece}", cells)
         slab.pack(self._locks)
+        # What it was filled in is free now, but holes add up from piece to piece.
+        give_back()
         self.slabs[piece] = slab
         return slab
 

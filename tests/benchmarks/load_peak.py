@@ -1,8 +1,10 @@
 """Measures how much memory loading the full-size model as int8 takes.
 
-`python -m tests.benchmarks.load_peak FOLDER [--float32]` makes a model of random weights in FOLDER
-(12.3 GB; as float32 shards 24.6 GB), loads its transformer in a process of its own, prints the peak
-of that process's anonymous memory, and removes the model.
+`python -m tests.benchmarks.load_peak FOLDER [--float32] [--streamed paged|file] [--layers N]` makes
+a model of random weights in FOLDER (12.3 GB; as float32 shards 24.6 GB; less with fewer layers),
+loads its transformer in a process of its own, prints the peak of that process's anonymous memory
+beside what stays in it, and removes the model. streamed: every piece of it waits in slabs of
+ordinary memory, or of a file.
 """
 
 from __future__ import annotations
@@ -29,25 +31,33 @@ from engine.model.transformer import Transformer
 from engine.model.vae import Vae
 from tests.tiny import TEXT_ENCODER, TRANSFORMER, VAE, save_tokenizer
 
-FULL = TransformerConfig()
 SHARDS = 3
-ROOM_GIB = 1.0
+ROOM_GIB = 0.5
 GIB = 2**30
 
 CHILD = """
 import sys
 from pathlib import Path
 from engine.checkpoints.open import open_model
+from engine.memory.ledger import Numbers
+from engine.memory.pieces import sizes_of
+from engine.memory.plan import Plan, Source
 from engine.memory.probe import PeakMemory, anonymous_gib
 from engine.memory.studio import Place, Studio
 from engine.request import Precision
+folder, source = Path(sys.argv[1]), sys.argv[2]
 place = Place(device="cpu", precision=Precision.INT8)
-checkpoint = open_model(Path(sys.argv[1]))
+checkpoint = open_model(folder)
+sizes = sizes_of(checkpoint, Numbers(precision=place.precision, item_bytes=place.dtype.itemsize))
+plan = None
+if source:
+    source = Source(source)
+    names = frozenset(piece.name for piece in sizes.pieces)
+    plan = Plan(device="cpu", precision="int8", streamed=names, slots=2, source=source)
+before = anonymous_gib()
 with PeakMemory() as memory:
-    model = Studio().model(checkpoint, place, lambda: None)
-networks = (model.transformer, model.text_encoder, model.vae)
-tensors = [t for n in networks for t in (*n.parameters(), *n.buffers())]
-print(memory.gib, anonymous_gib(), sum(t.numel() * t.element_size() for t in tensors) / 2**30)
+    model = Studio().model(checkpoint, place, lambda: None, plan, folder)
+print(memory.gib - before, anonymous_gib() - before)
 """
 
 
@@ -56,28 +66,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--float32", action="store_true")
+    parser.add_argument("--streamed", choices=("paged", "file"), default="")
+    parser.add_argument("--layers", type=int, default=TransformerConfig.n_layers)
     given = parser.parse_args()
     model = given.folder / "full-size-model"
     model.mkdir()
     try:
-        make(model, "F32" if given.float32 else "BF16")
+        make(model, "F32" if given.float32 else "BF16", TransformerConfig(n_layers=given.layers))
         environment = {**os.environ}
         keep_freed_memory(environment)
-        command = [sys.executable, "-c", CHILD, str(model)]
+        command = [sys.executable, "-c", CHILD, str(model), given.streamed]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     finally:
         shutil.rmtree(model)
-    peak, after, size = map(float, done.stdout.split())
+    peak, stays = map(float, done.stdout.split())
     kind = "float32 shards" if given.float32 else "bfloat16"
+    where = f"streamed ({given.streamed})" if given.streamed else "resident"
     sys.stdout.write(
-        f"6.15 B of random weights, {kind}, as int8: {size:.2f} GiB; peak of anonymous memory "
-        f"{peak:.2f} GiB (limit {size + ROOM_GIB:.2f}), {after:.2f} GiB afterwards\n"
+        f"{given.layers} layers of random weights, {kind}, as int8, {where}: peak of anonymous "
+        f"memory {peak:.2f} GiB, {stays:.2f} GiB stay (limit {stays + ROOM_GIB:.2f})\n"
     )
-    return int(peak > size + ROOM_GIB)
+    return int(peak > stays + ROOM_GIB)
 
 
-def make(model: Path, dtype: str) -> None:
-    """Write a model folder whose transformer has the full size, and whose other parts are tiny."""
+def make(model: Path, dtype: str, full: TransformerConfig) -> None:
+    """Write a model folder whose transformer has the full width, and whose other parts are tiny."""
     save_tokenizer(model / "tokenizer")
     tiny = TransformerConfig(
         **{name: getattr(TRANSFORMER, name) for name in ("dim", "n_layers", "n_heads", "axes_dims")}
@@ -85,7 +98,7 @@ def make(model: Path, dtype: str) -> None:
     networks = Networks(
         transformer=Transformer(tiny),
         vae=Vae(VAE),
-        text_encoder=TextEncoder({**TEXT_ENCODER, "hidden_size": FULL.cap_feat_dim}),
+        text_encoder=TextEncoder({**TEXT_ENCODER, "hidden_size": full.cap_feat_dim}),
         tokenizer=model / "tokenizer",
         shift=3.0,
         variant="turbo",
@@ -95,7 +108,7 @@ def make(model: Path, dtype: str) -> None:
     for file in folder.iterdir():
         file.unlink()
     (folder / "config.json").write_text(json.dumps({"_class_name": "ZImageTransformer2DModel"}))
-    planned = list(plan(dtype))
+    planned = list(plan(dtype, full))
     shards = [planned[start::SHARDS] for start in range(SHARDS)]
     table = {}
     for number, shard in enumerate(shards, 1):
@@ -106,10 +119,10 @@ def make(model: Path, dtype: str) -> None:
     index.write_text(json.dumps({"metadata": {}, "weight_map": table}))
 
 
-def plan(dtype: str) -> Iterator[Planned]:
-    """List the tensors of the full-size transformer by diffusers' names."""
+def plan(dtype: str, full: TransformerConfig) -> Iterator[Planned]:
+    """List the tensors of the transformer by diffusers' names."""
     with torch.device("meta"):
-        weights = Transformer(FULL).state_dict()
+        weights = Transformer(full).state_dict()
     for ours, weight in weights.items():
         names = transformer_names(ours)
         rows = (weight.shape[0] // len(names), *weight.shape[1:])
