@@ -65,6 +65,8 @@ class ArmProcess:
             with suppress(queue.Empty):
                 line = self._answers.get(timeout=SAMPLE_SECONDS)
                 if not line:
+                    # A child that is gone is gone for the next order, too.
+                    self._answers.put("")
                     raise self._failed()
                 found: dict[str, Any] = json.loads(line)
                 return found
