@@ -84,6 +84,8 @@ class Ring(Visits):
         self.slot_bytes = max([self.slot_bytes, *(slab.bytes for slab in slabs)])
         if slabs and any(len(slot.memory) < self.slot_bytes for slot in self._free):
             self.device.finish()
+            # What points into the old slots would keep them beside the new ones.
+            self._settings.clear()
             self._free.clear()
         while slabs and len(self._free) < self.count:
             self._free.append(self._slot())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -60,7 +62,9 @@ class FakeDevice:
         self.streams: tuple[deque[Iterator[bool]], ...] = (deque(), deque())
         self.races: list[str] = []
         self.copies = self.syncs = self.allocated = 0
+        self.most_lent = 0
         self.locked: set[int] = set()
+        self._lent: list[weakref.ref] = []
         self.touring = False
         self.fail_at: int | None = None
         self._locks = locks
@@ -70,7 +74,10 @@ class FakeDevice:
 
     def allocate(self, size: int) -> Tensor:
         self.allocated += self.touring
-        return torch.full((size,), GARBAGE, dtype=torch.uint8)
+        memory = np.full(size, GARBAGE, np.uint8)
+        self._lent.append(weakref.ref(memory))
+        self.most_lent = max(self.most_lent, sum(lent() is not None for lent in self._lent))
+        return torch.from_numpy(memory)
 
     def mark(self) -> FakeMark:
         return FakeMark(self)

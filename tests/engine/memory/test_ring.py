@@ -298,7 +298,7 @@ def test_a_tour_of_which_nothing_is_streamed_costs_nothing(rig):
     assert made.device.copies == 0
 
 
-def test_slots_grow_when_a_slab_does(rig):
+def test_slots_grow_when_a_slab_does_and_the_old_ones_go_first(rig):
     made = rig(1)
     before = made.ring.slot_bytes
     module = Tagged(99, 20 * SIZE)
@@ -308,5 +308,6 @@ def test_slots_grow_when_a_slab_does(rig):
     made.tours[Tour.DECODE] = [large]
     made.ring.lay(made.tours, {})
     assert made.ring.slot_bytes >= large.bytes > before
+    assert made.device.most_lent == 2
     made.tour(Tour.DECODE, 2)
     made.end()
