@@ -55,6 +55,7 @@ for limit in limits:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 def test_too_little_memory_is_told_and_kills_nothing(tmp_path):
     model, folder = tmp_path / "model", tmp_path / "pictures"
