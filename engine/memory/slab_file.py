@@ -12,23 +12,26 @@ import logging
 import shutil
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from torch import Tensor, nn
 
-from engine.checkpoints.header import Header, read_header
+from engine.checkpoints.header import Header, header_of
 from engine.checkpoints.tensors import TORCH_TYPES
 from engine.errors import DiskError, FileRejected, NotFound
 from engine.memory.slab import Cell, Slab, tensors_of
-from engine.storage import atomic_stream, make_folder, open_plain
+from engine.storage import atomic_stream, make_folder, open_plain, sweep_temporary
 
 ENDING: Final = ".slabs.safetensors"
 VERSION: Final = 1
-SPARE_BYTES: Final = 1 << 28
+SPARE_BYTES: Final = 4 << 30
 """Room on the disk that is left to others."""
+
+KEPT_FILES: Final = 6
+"""Files beside a new one; those written the longest ago go first."""
 
 _LENGTH_BYTES: Final = 8
 _HEADER_BYTES: Final = 1 << 20
@@ -46,10 +49,10 @@ Row = tuple[str, str, str, Sequence[int], Sequence[int], int]
 class SlabFile:
     """An open file of slabs. damaged: whether a read failed."""
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: Header, stream: BinaryIO) -> None:
         self.header = header
         self.damaged = False
-        self._stream = open_plain(header.path)
+        self._stream = stream
         self._lock = threading.Lock()
 
     def read(self, name: str, target: Tensor) -> None:
@@ -78,7 +81,8 @@ class SlabFile:
 class Identity:
     """What the slabs of a network follow from, and nothing else does.
 
-    network: its name. digest: of its weights. facts: number types, layouts, stamps of the files.
+    network: its name. digest: of its weights. facts: number types and device, and at the end the
+    stamps of its files.
     """
 
     network: str
@@ -96,26 +100,31 @@ class Identity:
         return folder / f"{self._stem}{self.key[:16]}{ENDING}"
 
     def outdated(self, folder: Path) -> list[Path]:
-        """Return files of the same weights with other facts."""
+        """Return files of the same weights, number types and device with other stamps."""
         return [p for p in folder.glob(f"{self._stem}*{ENDING}") if p != self.path(folder)]
 
     @property
     def _stem(self) -> str:
-        safe = hashlib.sha256(self.digest.encode()).hexdigest()
-        return f"{self.network}-{safe[:12]}-"
+        kind = json.dumps([self.digest, self.facts[:-1]])
+        return f"{self.network}-{hashlib.sha256(kind.encode()).hexdigest()[:12]}-"
 
 
 def open_slabs(folder: Path, identity: Identity, names: Collection[str]) -> SlabFile | None:
     """Return the file that holds at least the slabs of these names; None if there is none."""
     path = identity.path(folder)
-    try:
-        header = read_header(path)
+    with ExitStack() as undo:
+        try:
+            # Of the open file: another process may put a newer one in its place.
+            stream = undo.enter_context(open_plain(path))
+            header = header_of(stream, path)
+        except NotFound:
+            return None
+        except FileRejected as error:
+            _log.warning("slabs are written anew: %s", error.message)
+            return None
         if header.metadata.get("key") == identity.key and set(names) <= header.tensors.keys():
-            return SlabFile(header)
-    except NotFound:
-        return None
-    except FileRejected as error:
-        _log.warning("slabs are written anew: %s", error.message)
+            undo.pop_all()
+            return SlabFile(header, stream)
     return None
 
 
@@ -207,6 +216,7 @@ def write_slabs(folder: Path, identity: Identity, size: int) -> Iterator[SlabWri
     It takes its name when the block ends well. Older files make room where the disk is full.
     """
     make_folder(folder)
+    sweep_temporary(folder)
     _make_room(folder, identity, size)
     with atomic_stream(identity.path(folder)) as stream:
         writer = SlabWriter(stream)
@@ -215,9 +225,9 @@ def write_slabs(folder: Path, identity: Identity, size: int) -> Iterator[SlabWri
 
 
 def _make_room(folder: Path, identity: Identity, size: int) -> None:
-    """Remove what this file replaces, and then the oldest files, until there is room."""
+    """Remove what this file replaces, what is too many, and the oldest until there is room."""
     others = sorted(folder.glob(f"*{ENDING}"), key=_changed)
-    old = identity.outdated(folder)
+    old = {*identity.outdated(folder), *others[: max(0, len(others) - KEPT_FILES)]}
     for path in (*old, *(path for path in others if path not in old)):
         if path in old or shutil.disk_usage(folder).free < size + SPARE_BYTES:
             _log.info("removing %s from the cache", path.name)

@@ -180,17 +180,27 @@ def test_old_files_make_room_and_so_do_files_of_the_same_weights(tmp_path, monke
         write(tmp_path, other)
     write(tmp_path, Identity("transformer", "abc", ("bf16", 0)))
     write(tmp_path)
-    kept = {other.path(tmp_path) for other in (*others, WHO)}
+    other_type = Identity("transformer", "abc", ("int8", 0))
+    write(tmp_path, other_type)
+    kept = {other.path(tmp_path) for other in (*others, other_type, WHO)}
     assert set(tmp_path.iterdir()) == kept
 
     def free(_: Path) -> Usage:
         """One file must go for each to come."""
-        return Usage(0, 0, 10**9 if len(list(tmp_path.iterdir())) < 3 else 0)
+        return Usage(0, 0, 10**12 if len(list(tmp_path.iterdir())) < 4 else 0)
 
     monkeypatch.setattr(shutil, "disk_usage", free)
     write(tmp_path, Identity("vae", "x", ()))
     assert others[0].path(tmp_path) not in set(tmp_path.iterdir())
     assert WHO.path(tmp_path) in set(tmp_path.iterdir())
+
+
+def test_the_folder_of_slabs_does_not_grow_without_bounds(tmp_path):
+    names = [Identity("transformer", str(number), ()) for number in range(10)]
+    for name in names:
+        write(tmp_path, name, count=1)
+    assert len(list(tmp_path.iterdir())) == slab_file.KEPT_FILES + 1
+    assert names[-1].path(tmp_path).exists()
 
 
 def test_a_failure_on_the_way_leaves_no_file(tmp_path):
