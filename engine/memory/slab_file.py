@@ -15,10 +15,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from torch import Tensor, nn
 
+from engine import strict_json
 from engine.checkpoints.header import Header, header_of
 from engine.checkpoints.tensors import TORCH_TYPES
 from engine.errors import DiskError, FileRejected, NotFound
@@ -59,18 +60,24 @@ class SlabFile:
         """Fill `target`, [size] uint8 in host memory, with the slab of this name."""
         entry = self.header.tensors[name]
         view = memoryview(target.numpy())  # type: ignore[arg-type]
-        with self._lock:
-            self._stream.seek(entry.start)
-            done = 0
-            while done < len(view):
-                count = self._stream.readinto(view[done : done + _READ_AT_ONCE])  # type: ignore[attr-defined]
-                if not count:
-                    self.damaged = True
-                    raise FileRejected(
-                        f"{self.header.path.name} in the cache was cut short while in use.",
-                        "Try again: it is written anew.",
-                    )
-                done += count
+        try:
+            with self._lock:
+                self._stream.seek(entry.start)
+                self._fill(view)
+        except OSError as error:
+            self.damaged = True
+            raise FileRejected(
+                f"{self.header.path.name} in the cache cannot be read: {error.strerror or error}.",
+                "Try again: it is written anew.",
+            ) from error
+
+    def _fill(self, view: memoryview) -> None:
+        done = 0
+        while done < len(view):
+            count = self._stream.readinto(view[done : done + _READ_AT_ONCE])  # type: ignore[attr-defined]
+            if not count:
+                raise OSError("it was cut short while in use")
+            done += count
 
     def close(self) -> None:
         """Close it."""
@@ -135,7 +142,7 @@ def cells_of(file: SlabFile, name: str, module: nn.Module) -> tuple[Cell, ...]:
     """
     size = file.header.tensors[name].end - file.header.tensors[name].start
     try:
-        rows: list[Row] = json.loads(file.header.metadata["layout"])[name]
+        rows: list[Row] = _layout(file)[name]
         cells = tuple(_cell(module, row) for row in rows)
         complete = {(cell.path, cell.leaf) for cell in cells} >= {
             (path, leaf) for _, path, leaf, _ in tensors_of(module)
@@ -147,6 +154,11 @@ def cells_of(file: SlabFile, name: str, module: nn.Module) -> tuple[Cell, ...]:
     if not (complete and in_line and all(map(_fits, cells))):
         raise _odd(file, name)
     return cells
+
+
+def _layout(file: SlabFile) -> dict[str, list[Row]]:
+    text = file.header.metadata["layout"].encode()
+    return cast(dict[str, list[Row]], strict_json.parse(text, "It", max_bytes=_HEADER_BYTES))
 
 
 def _odd(file: SlabFile, name: str) -> FileRejected:
