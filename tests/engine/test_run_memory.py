@@ -165,7 +165,7 @@ def test_a_streamed_model_paints_the_same_latents_bit_for_bit(
     bench, ask, monkeypatch, tmp_path, precision
 ):
     # Where weights travel, others of the ways to multiply whole numbers serve than where they stay.
-    monkeypatch.setattr(load, "choose", lambda _device: Integer())
+    monkeypatch.setattr(load, "choose", lambda _device, **_: Integer())
     request = ask(
         steps=2, count=2, guidance_scale=2.0, cfg_truncation=0.5, negative="x", precision=precision
     )
