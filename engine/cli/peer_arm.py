@@ -118,7 +118,8 @@ def limit_card(limit_gb: float, device: str, stack: ExitStack) -> None:
     """
     total = torch.cuda.get_device_properties(device).total_memory
     given = int(limit_gb * GIB) - CONTEXT_BYTES
-    torch.cuda.set_per_process_memory_fraction(min(1.0, given / total), device)
+    number = torch.device(device).index or 0
+    torch.cuda.set_per_process_memory_fraction(min(1.0, given / total), number)
     properties, free = torch.cuda.get_device_properties, torch.cuda.mem_get_info
 
     def smaller(which: Any = None) -> Any:  # noqa: ANN401

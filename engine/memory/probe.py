@@ -65,8 +65,13 @@ def card_now(device: str, machine: Hardware) -> Card | None:
         )
     if not device.startswith("cuda"):
         return None
-    number = torch.device(device).index or 0
+    number = _number(device)
     return replace(machine.cards[number], free_bytes=_free(number))
+
+
+def _number(device: str) -> int:
+    """Return the number of a card; the first one needs none in its name."""
+    return torch.device(device).index or 0
 
 
 def _card(number: int, states: Mapping[str, CardState]) -> Card:
@@ -124,7 +129,8 @@ def limit(device: str, vram_gb: float | None) -> bool:
         return vram_gb is None
     total = torch.cuda.mem_get_info(torch.device(device))[1]
     share = 1.0 if vram_gb is None else min(1.0, vram_gb * GIB / total)
-    torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
+    # Of all calls here this one takes no device that leaves its number out.
+    torch.cuda.set_per_process_memory_fraction(share, _number(device))
     return True
 
 

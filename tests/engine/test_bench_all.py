@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._utils import _get_device_index
 
 from engine import cli
 from engine.cli import arm_process, bench_all, bench_arms, bench_table, own_arm, peer_arm
@@ -146,14 +147,15 @@ def test_a_limited_arm_sees_a_card_of_that_size(monkeypatch):
     monkeypatch.setattr(cuda, "mem_get_info", lambda which=None: (130 * 2**30, 140 * 2**30))
     monkeypatch.setattr(cuda, "memory_reserved", lambda which=None: 2**30)
     monkeypatch.setattr(
-        cuda, "set_per_process_memory_fraction", lambda share, device: asked.append(share)
-    )
+        cuda, "set_per_process_memory_fraction",
+        lambda share, device: asked.append((share, _get_device_index(device))),
+    )  # fmt: skip
     with ExitStack() as stack:
-        peer_arm.limit_card(8.0, "cuda:0", stack)
+        peer_arm.limit_card(8.0, "cuda", stack)
         assert cuda.get_device_properties("cuda:0").total_memory == 8 * 2**30
         assert cuda.get_device_properties("cuda:0").name == "big"
         assert cuda.mem_get_info() == (int(6.5 * 2**30), 8 * 2**30)
-    assert asked == [pytest.approx(7.5 / 140)]
+    assert asked == [(pytest.approx(7.5 / 140), 0)]
     assert cuda.mem_get_info()[1] == 140 * 2**30
 
 

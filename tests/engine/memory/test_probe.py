@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch._utils import _get_device_index
 
 from engine.hardware import Card, Hardware, Host
 from engine.memory import probe
@@ -129,6 +130,21 @@ def test_the_free_memory_of_now_is_asked_of_the_driver(machine):
     now = card_now("cuda:0", found)
     assert now.free_bytes == 5 * GIB + CONTEXT_BYTES
     assert (now.name, now.display) == ("Laptop", True)
+
+
+@pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("cuda:1", 1)])
+@pytest.mark.parametrize(("vram_gb", "share"), [(None, 1.0), (4.0, 0.5), (99.0, 1.0)])
+def test_a_card_is_limited_by_its_number(monkeypatch, device, number, vram_gb, share):
+    asked = []
+
+    def limited(share, device):
+        # As torch does: a card without a number in its name is refused.
+        asked.append((share, _get_device_index(device)))
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (GIB, 8 * GIB))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limited)
+    assert probe.limit(device, vram_gb)
+    assert asked == [(share, number)]
 
 
 def test_the_processor_is_no_card():
