@@ -93,7 +93,10 @@ def _card(number: int, states: Mapping[str, CardState]) -> Card:
 def _free(number: int) -> int:
     """Return the bytes that other programs leave of a card, asked of its driver; this wakes it."""
     free, total = torch.cuda.mem_get_info(number)
-    return min(total, free + torch.cuda.memory_reserved(number) + CONTEXT_BYTES)
+    reserved = torch.cuda.memory_reserved(number)
+    # Before any work the context is there, but libraries and most kernels are yet to come.
+    taken = CONTEXT_BYTES if reserved else CONTEXT_BYTES // 2
+    return min(total, free + reserved + taken)
 
 
 def _held(number: int) -> int:

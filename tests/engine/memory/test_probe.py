@@ -75,6 +75,13 @@ def test_a_card_that_nvidia_smi_is_silent_about_is_asked_itself(machine):
     assert (found.free_bytes, driver.woken) == (71 * GIB + CONTEXT_BYTES, 1)
 
 
+def test_before_any_work_room_is_left_for_what_libraries_will_take(machine):
+    before = card_now("cuda", machine(Driver(SERVER, free=70 * GIB)))
+    after = card_now("cuda", machine(Driver(SERVER, free=60 * GIB, reserved=10 * GIB)))
+    assert before.free_bytes == 70 * GIB + CONTEXT_BYTES // 2
+    assert after.free_bytes == 70 * GIB + CONTEXT_BYTES
+
+
 def test_what_this_process_holds_counts_as_free(machine):
     driver = Driver(LAPTOP, free=0, reserved=2 * GIB)
     (found,) = machine(driver, state(3 * GIB, display=False)).cards
