@@ -12,7 +12,7 @@ from typing import Final
 
 from engine.errors import OutOfMemory
 from engine.memory.budget import UNKNOWN
-from engine.memory.pieces import Sizes
+from engine.memory.pieces import Sizes, Tour
 from engine.memory.plan import (
     Budget,
     Footprint,
@@ -121,8 +121,11 @@ def forecast(
 
 
 def _notes(plan: Plan, work: Work) -> Iterator[Note]:
-    if plan.streamed:
-        yield Note.FROM_DISK if plan.source is Source.FILE else Note.STREAMED
+    stays = all(plan.holds(tour) for tour in Tour if tour is not Tour.READ)
+    if not stays and plan.source is Source.FILE:
+        yield Note.FROM_DISK
+    elif plan.sources - {Source.FILE}:
+        yield Note.STREAMED
     if not plan.keep_encoder:
         yield Note.READ_AGAIN
     if plan.decode.on_host:

@@ -15,6 +15,9 @@ GIB = 2**30
 TOKEN_MULTIPLE = 32
 """Pictures and captions are filled up to a multiple of this, as `SEQUENCE_MULTIPLE` says."""
 
+_ENCODER = "text_encoder."
+"""What the names of the text encoder's pieces begin with."""
+
 
 class Source(StrEnum):
     """Where streamed pieces wait for their visits.
@@ -161,6 +164,14 @@ class Plan:
     seconds: float | None = None
     resident: tuple[tuple[str, int, int], ...] = ()
 
+    @property
+    def sources(self) -> frozenset[Source]:
+        """Where streamed pieces wait, the text encoder's and all others; none = nowhere."""
+        return frozenset(
+            self.encoder_source if name.startswith(_ENCODER) else self.source
+            for name in self.streamed
+        )
+
     def holds(self, tour: str) -> bool:
         """Say whether all pieces of a tour stay on the device."""
         return all(kept == every for name, kept, every in self.resident if name == tour)
@@ -175,7 +186,7 @@ class Plan:
             kept = ", ".join(f"{tour} {n} of {every}" for tour, n, every in self.resident)
             parts.append(f"resident: {kept}")
             parts.append(f"streamed: {len(self.streamed)} through {self.slots} slots")
-            parts.append(f"from {self.source}")
+            parts.append(f"from {' and '.join(sorted(self.sources))}")
         else:
             parts.append("whole model resident")
         if self.batch > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.checkpoints.checkpoint import Checkpoint
-from engine.hardware import Hardware
+from engine.hardware import Hardware, Rates
 from engine.jobs.order import WorkerState
 from engine.lora.file import read_lora
 from engine.lora.match import Match, match
@@ -35,7 +35,8 @@ def foresee(request: Request, settings: Settings, told: WorkerState) -> Forecast
     machine = Hardware(cards=cards, mps=device == Device.MPS, host=told.host)
     checkpoint = find_model(asked, settings.data_dir)
     work = work_of(complete(asked, checkpoint, 0), checkpoint.variant)
-    budget = budget_for(device, card, told.host, told.rates, settings.vram_gb)
+    rates = told.rates if device == told.name else Rates()
+    budget = budget_for(device, card, told.host, rates, settings.vram_gb)
     room = Room(
         checkpoint=checkpoint,
         work=work,

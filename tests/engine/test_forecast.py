@@ -73,6 +73,12 @@ def test_the_cpu_beside_a_card_is_known_too(ask, settings):
     assert foresee(ask(device="cpu"), settings, with_card(free=8 * GIB)).budget_bytes > 8 * GIB
 
 
+def test_the_cpu_is_not_as_fast_as_the_card_that_was_measured(ask, settings):
+    told = with_card(free=8 * GIB)
+    assert foresee(ask(), settings, told).seconds > 0
+    assert foresee(ask(device="cpu"), settings, told).seconds is None
+
+
 @pytest.mark.parametrize("device", ["cuda:3", "mps"])
 def test_a_device_that_nobody_looked_at_is_not_foretold(ask, settings, device):
     assert foresee(ask(device=device), settings, CPU) is None

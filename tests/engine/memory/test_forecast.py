@@ -107,6 +107,13 @@ def test_the_profile_is_heeded():
     assert Note.READ_AGAIN in low.notes
 
 
+@pytest.mark.parametrize(("gb", "note"), [(64, Note.READ_AGAIN), (5, Note.FROM_DISK)])
+def test_only_what_every_step_reads_is_said_to_be(gb, note):
+    budget = replace(card(0), device="cpu", device_bytes=gb * GIB)
+    found = told(budget, wish=Wish(profile=Profile.LOW_RAM_LOW_VRAM))
+    assert found.notes[0] is note
+
+
 def test_a_model_on_the_disk_is_foretold(tiny_model):
     numbers = numbers_of(Precision.FP32, "cpu", None)
     host = Host(total_bytes=8 * GIB, available_bytes=4 * GIB)
