@@ -152,7 +152,14 @@ class ErrorReport:
 
 
 def report(error: BaseException) -> ErrorReport:
-    """Describe any exception; what is not of the tree is reported as our own bug."""
+    """Describe any exception; what is not of the tree is reported as our own bug.
+
+    But for want of memory, which even the import of a library may find.
+    """
+    if isinstance(error, MemoryError):
+        error = OutOfMemory(
+            "The computer's memory ran out.", "Close other programs, and try again."
+        )
     if not isinstance(error, StudioError):
         sentence = f"Unexpected {type(error).__name__}: {error}."
         error = BugError(sentence, "Please report it with the log file.")

@@ -1,7 +1,15 @@
 import pytest
 
 from engine import errors
-from engine.errors import BadRequest, BugError, Cancelled, StudioError, from_report, report
+from engine.errors import (
+    BadRequest,
+    BugError,
+    Cancelled,
+    OutOfMemory,
+    StudioError,
+    from_report,
+    report,
+)
 
 
 def _kinds(kind: type[StudioError]) -> list[type[StudioError]]:
@@ -27,6 +35,12 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_code() -> None:
     documented = errors.__doc__ or ""
     for kind in _kinds(StudioError):
         assert kind.__name__ in documented
+
+
+def test_a_shortage_that_python_itself_meets_is_no_bug() -> None:
+    found = report(MemoryError())
+    assert (found.code, found.exit_code) == ("out_of_memory", OutOfMemory.exit_code)
+    assert found.action
 
 
 def test_a_foreign_exception_is_reported_as_our_bug() -> None:
