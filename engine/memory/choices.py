@@ -22,6 +22,9 @@ STRIP_PIXELS: Final = 512 * 512
 WORKSPACE: Final = 64 * MIB
 """What libraries of a graphics card take from the allocator for themselves."""
 
+ROUNDED: Final = 41 / 40
+"""What the allocator of a card takes for weights, in proportion: it fills large ones up to 2 MiB."""
+
 FRAGMENTS: Final = 9 / 8
 """What an allocator takes for tensors of changing sizes, in proportion to what they need."""
 
@@ -125,9 +128,12 @@ class Case:
     def _weights(self, level: Level, slots: int) -> int:
         """Return the bytes of the device that are taken all the time."""
         sizes = self.sizes
-        total = sizes.fixed_bytes + level.resident_bytes + slots * level.slot_bytes
+        stay = sizes.fixed_bytes + level.resident_bytes
         if not level.streams:
-            total += sizes.idle_bytes
+            stay += sizes.idle_bytes
+        if not self.budget.is_host:
+            stay = math.ceil(stay * ROUNDED)
+        total = stay + slots * level.slot_bytes
         if self.budget.is_host and not level.copied[Tour.READ]:
             total += sizes.embedding_bytes
         return total
@@ -153,7 +159,12 @@ class Case:
         return workspace + math.ceil(needed * FRAGMENTS)
 
     def _batches(self) -> list[int]:
-        """Return the numbers of pictures to denoise at once, the largest first."""
+        """Return the numbers of pictures to denoise at once, the largest first.
+
+        Steps are saved picture by picture: else it would depend on its neighbours what is saved.
+        """
+        if self.work.saves_steps:
+            return [1]
         largest = max(1, BATCH_PIXELS // (self.work.width * self.work.height))
         found = [min(largest, self.work.count, self._wish.batch or largest)]
         while found[-1] > 1:

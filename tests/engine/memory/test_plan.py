@@ -250,6 +250,10 @@ def test_pictures_are_painted_one_by_one_where_two_do_not_fit():
     assert plan(card(24), work(2048, count=4)).batch == 1
 
 
+def test_steps_are_saved_picture_by_picture():
+    assert plan(card(24), work(count=4, saves_steps=True)).batch == 1
+
+
 @pytest.mark.parametrize(
     ("total", "available", "source", "encoder"),
     [
