@@ -16,6 +16,7 @@ from engine.model.layers import Block, BlockForm, plain
 from engine.model.transformer import Transformer
 from engine.quant.fused_block import Kernels
 from engine.quant.linear import Int8Linear
+from engine.quant.products import has_triton
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +100,8 @@ def _form_by(transformer: Transformer, form: BlockForm) -> None:
 
 def _kernels(transformer: Transformer, device: torch.device) -> Kernels | None:
     """Return the kernels of a fused block, if Triton is there and serves the device."""
+    if not has_triton(device):
+        return None
     products = [part.product for part in transformer.modules() if isinstance(part, Int8Linear)]
     try:
         from engine.quant.fused_kernels import TritonKernels

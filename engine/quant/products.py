@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import Final, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.model.attempt import attempt
 from engine.quant.rows import LARGEST, SHIFT, whole_tokens
 
 _log = logging.getLogger(__name__)
@@ -27,6 +29,8 @@ _TOKENS_AT_ONCE: Final = 256
 
 _NUMBERS_AT_ONCE: Final = 2**23
 """So much of a weight is in memory as floating point at once."""
+
+_TRITON_CAPABILITY: Final = (8, 0)
 
 _TRIAL_TOKENS: Final = 1024
 
@@ -143,6 +147,17 @@ def working(device: torch.device) -> tuple[Product, ...]:
     return tuple(product for product in _candidates(device) if _computes_right(product, device))
 
 
+def has_triton(device: torch.device) -> bool:
+    """Say whether Triton knows a card: on an older one it may end the process, past all handlers.
+
+    It need not be installed.
+    """
+    if device.type != "cuda":
+        return False
+    is_amds = torch.version.hip is not None
+    return is_amds or torch.cuda.get_device_capability(device) >= _TRITON_CAPABILITY
+
+
 def product_name(product: Product) -> str:
     """Return what to call a product."""
     if isinstance(product, WeightOnly):
@@ -161,6 +176,8 @@ def _candidates(device: torch.device) -> tuple[Product, ...]:
         return Packed(), Integer()
     if device.type != "cuda":
         return ()
+    if not has_triton(device):
+        return (Integer(),)
     try:
         from engine.quant.triton_kernels import fused
 
@@ -197,7 +214,8 @@ def _computes_right(product: Product, device: torch.device) -> bool:
     scales = torch.ones(64, device=device)
     try:
         prepared = product.prepare(values.to(device))
-        found = product.multiply(tokens.to(device), prepared, scales).cpu().double()
+        multiplied = attempt(partial(product.multiply, tokens.to(device), prepared, scales))
+        found = multiplied.cpu().double()
         kept = torch.equal(product.restore(prepared, (64, 512)).cpu(), values)
     except (RuntimeError, AttributeError) as error:
         _log.info("%s is not to be had on %s: %s", type(product).__name__, device, error)

@@ -115,8 +115,17 @@ def test_products_in_float16_choose_their_attention_in_float16(transformer, card
 def test_without_triton_the_rest_is_taken(transformer, card, monkeypatch, caplog):
     monkeypatch.undo()
     with caplog.at_level(logging.INFO):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 6))
         assert accelerating._kernels(transformer, CARD) is None
     assert "fused blocks are not to be had on cuda: No module named 'triton'" in caplog.text
+
+
+def test_a_card_that_triton_does_not_know_is_not_tried(transformer, card, monkeypatch, caplog):
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    with caplog.at_level(logging.INFO):
+        assert accelerating._kernels(transformer, CARD) is None
+    assert not caplog.records
 
 
 @compiles

@@ -92,6 +92,29 @@ def test_a_product_that_fails_its_trial_is_not_taken(faulty, monkeypatch):
     assert choose(CPU) is WEIGHT_ONLY
 
 
+def test_an_error_of_a_type_of_its_own_leaves_a_product_out():
+    class Unlaunchable(Integer):
+        def multiply(self, x, prepared, scales):
+            # Triton's errors are no RuntimeErrors.
+            raise KeyError("out of resource: shared memory")
+
+    assert not products._computes_right(Unlaunchable(), CPU)
+
+
+@pytest.mark.parametrize(
+    ("capability", "hip", "has_triton"),
+    [((7, 5), None, False), ((8, 0), None, True), ((9, 0), None, True), ((7, 5), "6.4", True)],
+)
+def test_triton_is_tried_only_on_cards_that_it_knows(monkeypatch, capability, hip, has_triton):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.version, "hip", hip)
+    assert products.has_triton(torch.device("cuda")) is has_triton
+    if not has_triton:
+        (only,) = products._candidates(torch.device("cuda"))
+        assert isinstance(only, Integer)
+    assert not products.has_triton(CPU)
+
+
 def test_a_device_without_integer_products_computes_exactly():
     assert choose(torch.device("meta")) is WEIGHT_ONLY
 
