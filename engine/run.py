@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -74,12 +75,10 @@ def execute(order: Order, studio: Studio, hooks: Hooks, machine: Hardware | None
 def _carry_out(order: Order, studio: Studio, hooks: Hooks, machine: Hardware) -> Result:
     began = time.perf_counter()
     job = resolve(order, hooks, studio, machine)
-    with PeakMemory() as memory:
+    with PeakMemory() as memory, ExitStack() as end:
+        end.callback(_restore, job, studio)
         while (failure := _attempt(job, studio)) is not None:
             _give_in(job, studio, failure)
-    if job.moved:
-        # The next job is planned as if nothing had happened, not after what lies there.
-        studio.forget()
     return Result(
         pictures=job.saved,
         seconds={**job.seconds, "total": time.perf_counter() - began},
@@ -193,6 +192,7 @@ def _give_in(job: Job, studio: Studio, failure: Failure) -> None:
     """Let the job go on with less memory; raise its failure where nothing is left to give up."""
     if failure.shortage is None:
         # Nothing more may be asked of a card that is gone, not even to take its memory back.
+        job.moved = False
         raise failure.error
     given = next_rung(failure.shortage, job.plan, job.terms, job.tried, job.planning)
     if given is None:
@@ -203,6 +203,12 @@ def _give_in(job: Job, studio: Studio, failure: Failure) -> None:
     else:
         studio.forget()
     job.concede(given)
+
+
+def _restore(job: Job, studio: Studio) -> None:
+    """However a job ended: have the next one planned as if nothing had happened."""
+    if job.moved:
+        studio.forget()
 
 
 def _explained(error: BaseException, job: Job) -> Failure | None:

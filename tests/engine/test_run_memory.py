@@ -118,6 +118,17 @@ def test_a_model_that_lies_elsewhere_for_one_job_is_not_kept_for_the_next(bench,
     assert "streamed" not in bench.run(ask()).plan
 
 
+def test_nor_is_it_when_that_job_is_cancelled(bench, ask, monkeypatch):
+    def stop(told: Told) -> bool:
+        stages = [step.stage for step in told.steps]
+        return stages.count(Stage.LOADING) == 2 and stages[-1] is Stage.DENOISING
+
+    Failing(monkeypatch, "denoise", 1)
+    with pytest.raises(errors.Cancelled):
+        bench.run(ask(), Told(stop))
+    assert model_of(bench) is None
+
+
 @pytest.mark.parametrize("stage", ["denoise", "to_picture_range"])
 def test_nothing_of_a_failed_attempt_is_left_when_the_next_one_begins(
     bench, ask, monkeypatch, stage
