@@ -23,7 +23,7 @@ WORKSPACE: Final = 64 * MIB
 """What libraries of a graphics card take from the allocator for themselves."""
 
 ROUNDED: Final = 41 / 40
-"""What the allocator of a card takes for weights, in proportion: it fills large ones up to 2 MiB."""
+"""What a card's allocator takes for weights, in proportion: it fills large ones up to 2 MiB."""
 
 FRAGMENTS: Final = 9 / 8
 """What an allocator takes for tensors of changing sizes, in proportion to what they need."""
