@@ -15,6 +15,9 @@ CONTEXT_BYTES: Final = 350 * MIB
 DISPLAY_BYTES: Final = 768 * MIB
 """The same beside a screen, whose programs come and go: Windows would move ours to slow memory."""
 
+PROGRAM_BYTES: Final = 256 * MIB
+"""What Python and PyTorch take of the computer's memory before the first tensor."""
+
 HOST_SHARE: Final = 0.9
 """What the CPU may take of the memory that is free."""
 
@@ -45,7 +48,13 @@ def budget_for(
     """
     if card is None:
         free = int(HOST_SHARE * host.available_bytes) if host.available_bytes else UNKNOWN
-        return Budget(device=device, device_bytes=free, host=host, rates=rates)
+        return Budget(
+            device=device,
+            device_bytes=max(0, free - PROGRAM_BYTES),
+            driver_bytes=PROGRAM_BYTES,
+            host=host,
+            rates=rates,
+        )
     return Budget(
         device=device,
         device_bytes=device_budget(card, vram_gb),

@@ -69,7 +69,7 @@ class Budget:
     """What may be taken.
 
     device: as torch names it. device_bytes: what the allocator may take there. On the CPU and on
-    Apple's GPUs that is the computer's memory. driver_bytes: what the driver takes besides.
+    Apple's GPUs that is the computer's memory. driver_bytes: what driver or program take besides.
     """
 
     device: str
