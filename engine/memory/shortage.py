@@ -25,15 +25,15 @@ _SHORT: Final = re.compile(
     r"|unable to find a valid cudnn algorithm"
     # A full card on which the driver's library fails to say how full it is.
     r"|internal assert failed at \"?[^\"]*cachingallocator"
-    # A thread finds no room for its stack.
-    r"|can't start new thread"
+    # A thread finds no room for its stack, and oneDNN none for the code that it writes.
+    r"|can't start new thread|could not create a primitive"
     # Metal's word for a tensor larger than it lends.
     r"|invalid buffer size: [\d.]+ ?[kmgt]i?b",
     re.IGNORECASE,
 )
 _HOST: Final = re.compile(
-    r"alloc_cpu|cpuallocator|new thread|bad_alloc|unable to mmap|host[ _](memory|alloc)|page-locked"
-    r"|pinned",
+    r"alloc_cpu|cpuallocator|new thread|create a primitive|bad_alloc|unable to mmap"
+    r"|host[ _](memory|alloc)|page-locked|pinned",
     re.IGNORECASE,
 )
 _LOST: Final = re.compile(

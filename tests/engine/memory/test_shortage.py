@@ -43,6 +43,7 @@ HOST = [
     "std::bad_alloc",
     "failed to allocate 1048576 bytes of page-locked memory",
     "can't start new thread",
+    "could not create a primitive",
     "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
     "level_zero backend failed with error: 38 (UR_RESULT_ERROR_OUT_OF_HOST_MEMORY)",
 ]
@@ -86,7 +87,6 @@ OTHERS = [
     "No available kernel. Aborting execution.",
     "index 12 is out of bounds for dimension 0 with size 4",
     "Inference tensors cannot be saved for backward",
-    "could not create a primitive",
     "Found no NVIDIA driver on your system",
     "Torch not compiled with CUDA enabled",
     "Numpy is not available",
