@@ -28,6 +28,12 @@ ROUNDED: Final = 41 / 40
 FRAGMENTS: Final = 9 / 8
 """What an allocator takes for tensors of changing sizes, in proportion to what they need."""
 
+SLACK: Final = 256 * MIB
+"""By so much less than before may be free, and what lies there stays: loading it anew takes long.
+
+Libraries took as much at their first work, and other programs' windows come and go.
+"""
+
 SLOTS: Final = (3, 2)
 """With a third slot a copy can begin while one piece computes and the next one waits."""
 
@@ -78,14 +84,20 @@ class Case:
         """Yield every way that fits, each with as many resident pieces as do."""
         for way in self._ways():
             for slots in SLOTS:
-                yield from self._most(self._levels, slots, way)
+                yield from self._most(self._levels, slots, way, self.budget.device_bytes)
 
     def again(self, kept: Plan) -> Iterator[Choice]:
-        """Yield every way that fits with the residents and the slots of an earlier plan."""
+        """Yield every way that fits with the residents and the slots of an earlier plan.
+
+        It fits too if it takes no more than that plan, which did fit, and little less is free now.
+        """
         counts = {tour: count for tour, count, _ in kept.resident}
         same = [level for level in self._levels if level.kept == counts]
+        slack = 0 if self._wish.gives_up else SLACK
+        free = self.budget.device_bytes
+        most = max(free, min(kept.peak_bytes, free + slack))
         for way in self._ways():
-            yield from self._most(same, kept.slots, way)
+            yield from self._most(same, kept.slots, way, most)
 
     def least(self) -> int:
         """Return the least bytes of the device that the work can be done with."""
@@ -116,11 +128,11 @@ class Case:
                     # What decodes with less memory than denoising needs gains nothing by less.
                     break
 
-    def _most(self, levels: Sequence[Level], slots: int, way: Way) -> Iterator[Choice]:
-        """Yield the last of some levels that fits, which has the most resident pieces."""
+    def _most(self, levels: Sequence[Level], slots: int, way: Way, most: int) -> Iterator[Choice]:
+        """Yield the last of some levels that fits `most` bytes; it has the most resident pieces."""
         for level in reversed(levels):
             peak = self._weights(level, slots) + way.moving_bytes
-            if peak <= self.budget.device_bytes:
+            if peak <= most:
                 used = slots if level.streams else 0
                 yield Choice(level=level, slots=used, way=way, peak_bytes=peak)
                 return

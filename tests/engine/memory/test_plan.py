@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from itertools import pairwise
@@ -10,9 +11,11 @@ import pytest
 
 from engine.errors import OutOfMemory
 from engine.hardware import Host, Rates
+from engine.memory import pieces
 from engine.memory.backing import pinnable
 from engine.memory.budget import CONTEXT_BYTES
-from engine.memory.choices import STRIP_PIXELS, Case
+from engine.memory.choices import FRAGMENTS, SLACK, STRIP_PIXELS, WORKSPACE, Case
+from engine.memory.ledger import Ledger
 from engine.memory.pieces import Tour, model_sizes
 from engine.memory.plan import (
     Budget,
@@ -393,6 +396,35 @@ def test_residents_stay_from_job_to_job_unless_loading_anew_pays():
     long = work(512, count=16, evaluations=30)
     assert plan(card(24, rates=slow), long, kept=bare).streamed == frozenset()
     assert plan(card(24), kept=bare).streamed == bare.streamed
+
+
+def test_residents_stay_where_a_little_less_is_free_than_before():
+    kept = plan(card(8))
+    less = replace(card(8), device_bytes=kept.peak_bytes - SLACK)
+    again = plan(less, kept=kept)
+    assert (again.streamed, again.peak_bytes) == (kept.streamed, kept.peak_bytes)
+    assert plan(less).streamed > kept.streamed
+    gone = replace(less, device_bytes=less.device_bytes - 1)
+    assert plan(gone, kept=kept).peak_bytes <= gone.device_bytes
+    larger = plan(less, work(1280), kept=kept)
+    assert larger.peak_bytes <= less.device_bytes
+    given_up = plan(less, wish=Wish(stream_encoder=True), kept=kept)
+    assert given_up.peak_bytes <= less.device_bytes
+
+
+def test_weights_on_a_card_take_what_its_allocator_makes_of_them():
+    found, ledger = plan(card(24)), Ledger(PUBLIC, INT8)
+    assert not found.streamed
+    taken = 0
+    for path in ledger.weights:
+        if not path.startswith(pieces.TABLE):
+            for size in (math.prod(shape) * item for shape, item in ledger.tensors(path)):
+                # Large blocks come in steps of 2 MiB, small ones in steps of 512 bytes.
+                step = 2 * MIB if size >= 10 * MIB else 512
+                taken += -(-size // step) * step
+    assert weights(found, sizes(INT8)) < taken
+    active = moving(found, work(), sizes(INT8), footprint(INT8))
+    assert taken + WORKSPACE + FRAGMENTS * active <= found.peak_bytes
 
 
 def test_a_kept_plan_that_does_not_fit_is_given_up():
