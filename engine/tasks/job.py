@@ -111,10 +111,14 @@ class Job:
 
     @contextmanager
     def during(self, stage: Stage) -> Iterator[None]:
-        """Tell that a stage begins, and measure it."""
+        """Tell that a stage begins, and measure it.
+
+        Before the first step the time left is the plan's prediction, where there is one.
+        """
         self.check()
         self.stage = stage
-        self.hooks.emit(Step(stage=stage))
+        begins = stage in {Stage.LOADING, Stage.ENCODING}
+        self.hooks.emit(Step(stage=stage, eta=self.plan.seconds if begins else None))
         began = time.perf_counter()
         try:
             yield

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from engine import errors
 from engine.events import Stage
+from engine.hardware import Rates
 from engine.images.metadata import read_recipe, request_from_recipe
 from engine.jobs.order import Order, Output
 from engine.run import execute
@@ -129,7 +130,9 @@ def test_progress_goes_through_every_stage_in_order(bench, ask):
     told = Told()
     bench.run(ask(steps=4), told)
     assert stages_of(told) == list(Stage)
-    steps = [s for s in told.steps if s.stage is Stage.DENOISING and s.total]
+    # A preview tells the same step once more.
+    painted = [s for s in told.steps if s.stage is Stage.DENOISING and s.total]
+    steps = [step for step in painted if step.preview is None]
     assert [step.step for step in steps] == [0, 1, 2, 3, 4]
     assert steps[0].eta is None
     assert steps[1].eta > 0
@@ -414,3 +417,13 @@ def test_a_memory_limit_without_a_graphics_card_is_said_to_have_no_effect(bench,
 def test_extreme_requests_give_a_picture(bench, ask, values):
     (picture,) = bench.run(ask(**values)).pictures
     assert picture.path.exists()
+
+
+def test_the_predicted_time_is_told_before_the_first_step(bench, ask, monkeypatch):
+    slow = Rates(operations={"fp32": 1e6, "bf16": 1e6, "int8": 1e6})
+    monkeypatch.setattr("engine.run.known_rates", lambda device, folder: slow)
+    told = Told()
+    bench.run(ask(), told)
+    left = {step.stage: step.eta for step in told.steps if not step.total}
+    assert left[Stage.LOADING] == left[Stage.ENCODING] > 60
+    assert left[Stage.SAVING] is None
