@@ -29,7 +29,7 @@ FRAGMENTS: Final = 9 / 8
 """What an allocator takes for tensors of changing sizes, in proportion to what they need."""
 
 SLACK: Final = 256 * MIB
-"""By so much less than before may be free, and what lies there stays: loading it anew takes long.
+"""By so much less may be free of a card, and what lies there stays: loading it anew takes long.
 
 Libraries took as much at their first work, and other programs' windows come and go.
 """
@@ -89,11 +89,12 @@ class Case:
     def again(self, kept: Plan) -> Iterator[Choice]:
         """Yield every way that fits with the residents and the slots of an earlier plan.
 
-        It fits too if it takes no more than that plan, which did fit, and little less is free now.
+        On a card it fits too if it takes no more than that plan, which did fit, and little less is
+        free now.
         """
         counts = {tour: count for tour, count, _ in kept.resident}
         same = [level for level in self._levels if level.kept == counts]
-        slack = 0 if self._wish.gives_up else SLACK
+        slack = 0 if self._wish.gives_up or self.budget.is_host else SLACK
         free = self.budget.device_bytes
         most = max(free, min(kept.peak_bytes, free + slack))
         for way in self._ways():
