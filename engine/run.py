@@ -83,7 +83,7 @@ def _carry_out(order: Order, studio: Studio, hooks: Hooks, machine: Hardware) ->
         pictures=job.saved,
         seconds={**job.seconds, "total": time.perf_counter() - began},
         nfe=job.evaluations,
-        skipped=tuple(sorted(job.reused)),
+        skipped=job.skipped,
         precision=job.place.precision,
         plan=job.describe(),
         peak_memory=memory.gib,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 
 from torch import Tensor
 
@@ -31,8 +32,8 @@ class Job:
     was given up for it; moved: whether weights lie elsewhere for that. latents: finished batches,
     [b, 16, h, w] float32 each, and pictures: decoded ones, [H, W, 3] uint8 each, both on the CPU;
     they outlast an attempt that ran out of memory. evaluations: those of the model for one picture,
-    two in a step with guidance. reused: steps, from 0, that were not computed in full. saved: the
-    pictures as files.
+    two in a step with guidance. reused: of every finished batch, the steps, from 0, that were not
+    computed in full. saved: the pictures as files.
     """
 
     order: Order
@@ -51,7 +52,7 @@ class Job:
     pictures: list[Tensor] = field(default_factory=list)
     moved: bool = False
     evaluations: int = 0
-    reused: frozenset[int] = frozenset()
+    reused: list[tuple[int, ...]] = field(default_factory=list)
     saved: tuple[Picture, ...] = ()
 
     @property
@@ -83,9 +84,18 @@ class Job:
         """Say whether all latents are finished."""
         return sum(map(len, self.latents)) == self.request.count
 
-    def describe(self) -> str:
-        """Return in words how the model lay in memory, and which steps were saved."""
-        saved = reused(sorted(self.reused), self.request.steps or 1)
+    @property
+    def skipped(self) -> tuple[int, ...]:
+        """The steps, from 0, that were not computed in full, of any picture."""
+        return tuple(sorted(set(chain(*self.reused))))
+
+    def describe(self, picture: int | None = None) -> str:
+        """Return in words how the model lay in memory, and which steps were saved.
+
+        picture: of which one, None = of any; where steps are saved, each is a batch of its own.
+        """
+        skipped = self.skipped if picture is None else chain(*self.reused[picture : picture + 1])
+        saved = reused(tuple(skipped), self.request.steps or 1)
         return "; ".join(filter(None, (self.plan.describe(), saved)))
 
     def concede(self, given: Concession) -> None:
@@ -93,7 +103,8 @@ class Job:
         self.warn(f"Memory ran out while {self.stage}: {SAID[given.rung]}.")
         if given.terms.precision is not self.terms.precision:
             self.latents.clear()
-            self.evaluations, self.reused = 0, frozenset()
+            self.reused.clear()
+            self.evaluations = 0
         self.tried.append(given.rung)
         self.moved |= not given.keeps_model
         self.terms, self.plan = given.terms, given.plan

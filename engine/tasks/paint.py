@@ -68,7 +68,7 @@ def _batch(
         visits.append(visit)
         latents = denoise(denoiser, noisy, course.sigmas, sampler, on_step).cpu()
     job.evaluations = max(job.evaluations, denoiser.evaluations)
-    job.reused |= set(denoiser.skipped)
+    job.reused.append(denoiser.skipped)
     return latents
 
 

@@ -66,6 +66,6 @@ def _recipe(job: Job, index: int) -> dict[str, object]:
         own,
         model_hash=job.checkpoint.digest,
         precision=job.place.precision,
-        plan=job.describe(),
+        plan=job.describe(index),
         warnings=job.warnings,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
 from engine.images.metadata import read_recipe
 from engine.request import Request
@@ -17,8 +18,11 @@ pytestmark = pytest.mark.skipif(
 
 
 def ask(**values) -> Request:
-    small = {"model": "demo-base", "seed": 1, "steps": STEPS, "width": 128, "height": 128}
-    return Request(prompt="a red circle", device="cpu", precision="fp32", **{**small, **values})
+    small = {
+        "prompt": "a red circle", "model": "demo-base", "seed": 1, "steps": STEPS, "width": 128,
+        "height": 128,
+    }  # fmt: skip
+    return Request(device="cpu", precision="fp32", **{**small, **values})
 
 
 def test_saved_steps_are_counted_and_named(bench):
@@ -30,6 +34,18 @@ def test_saved_steps_are_counted_and_named(bench):
     assert result.plan.endswith(f"; steps {named} of {STEPS} reuse most of an earlier one")
     assert read_recipe(bench.folder / "a.png")["plan"] == result.plan
     assert told.warnings == []
+
+
+def test_a_picture_of_many_saves_the_steps_that_it_saves_alone(bench):
+    small = {"prompt": "a red circle on a blue background", "steps": 16, "width": 64, "height": 64}
+    many = bench.run(ask(step_cache=0.09, seed=8, count=2, **small))
+    plans = []
+    for seed, picture in zip((8, 9), many.pictures, strict=True):
+        alone = bench.run(ask(step_cache=0.09, seed=seed, **small))
+        assert Image.open(picture.path).tobytes() == Image.open(alone.pictures[0].path).tobytes()
+        plans.append(read_recipe(picture.path)["plan"].partition("steps")[2])
+        assert plans[-1] == alone.plan.partition("steps")[2] != ""
+    assert plans[0] != plans[1]
 
 
 def test_without_the_option_every_step_is_computed(bench):
