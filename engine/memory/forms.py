@@ -27,6 +27,9 @@ _TOKENS: Final = 255
 _BOUND, _INT8_BOUND = 0.05, 0.1
 """How far the worst token may be off, as a part of what the block adds to it."""
 
+_SMALLEST: Final = 0.02
+"""Part of their size that random tokens keep at least: norms give way below 0.003."""
+
 _TRIALS: Final = 3
 _EVEN: Final = 1.05
 """A form is slower where it takes this much more: less is chance, and must not decide."""
@@ -155,6 +158,10 @@ def _worst(kernels: Kernels, block: Block, like: Tensor) -> float:
     angles = Rotation(turns.cos(), turns.sin())
     table = (1 + 0.3 * draw(2, 1, 4 * dim)).to(like)
     modulation = BlockModulation(*table.chunk(4, dim=-1))
+    added = plain(block, x, angles, None, modulation).float() - x.float()
+    # A block is blind to the size of tokens; of those much larger than what it adds, rounding the
+    # sum would be all that is seen.
+    x = x * (added.norm() / x.float().norm()).clamp(_SMALLEST, 1).to(x.dtype)
     found = fused(kernels, block, x, modulation, angles, None).float()
     right = plain(block, x, angles, None, modulation).float()
     off = (found - right).norm(dim=-1) / (right - x.float()).norm(dim=-1)

@@ -108,6 +108,41 @@ def test_a_form_that_is_wrong_or_fails_is_left_with_a_word(kernels, caplog, cloc
     assert len(caplog.records) == 1
 
 
+def in_float32(norm):
+    return norm._replace(weight=norm.weight.float(), factor=norm.factor.float())
+
+
+class RoundingOnce(PlainKernels):
+    """Computes in float32 as a card's kernels do, and rounds what it stores."""
+
+    def normalise(self, x, norm, *, rounds):
+        whole = super().normalise(x.float(), in_float32(norm), rounds=rounds)
+        return whole if rounds else whole._replace(values=whole.values.to(x.dtype))
+
+    def add(self, x, change, gate):
+        whole = change.float()
+        super().add(x.float(), whole, in_float32(gate))
+        change.copy_(whole)
+
+    def add_and_normalise(self, x, change, gate, norm, *, rounds):
+        self.add(x, change, gate)
+        return self.normalise(change, norm, rounds=rounds)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.005])
+def test_a_block_that_adds_little_is_judged_by_what_it_adds(weight, clock):
+    block = make_block(int8=False, dtype=torch.bfloat16)
+    for norm in (block.attention_norm2, block.ffn_norm2):
+        norm.weight.fill_(weight)
+    x, angles, modulation = make_inputs(1, 20, 1, dtype=torch.bfloat16)
+    for kernels, taken in ((RoundingOnce(), True), (Wrong(), False)):
+        form = FusedForm(kernels)
+        form(block, x, angles, None, modulation)
+        kernels.launched.clear()
+        form(block, x, angles, None, modulation)
+        assert bool(kernels.launched) is taken
+
+
 def test_a_form_that_is_slower_is_left(clock):
     class Slow(PlainKernels):
         def add(self, x, change, gate):
