@@ -1,7 +1,7 @@
 """Slabs in a file of the cache: safetensors, one tensor of bytes a slab.
 
-The header also tells where tensors lie in each. Such a file is written once for a network in one
-number type, and read by every later start.
+The header also tells where tensors lie in each. Such a file is written for a network in one number
+type, and read by every later start that streams no other pieces of it; else it is written anew.
 """
 
 from __future__ import annotations
