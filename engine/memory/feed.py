@@ -100,7 +100,8 @@ class Feed:
             # Whoever computes there has left the slot by the time it is sent for.
             slab.fill(slot.memory)
             return
-        pages, copied = self._stage(slab.bytes)
+        # As large as any slab: locking pages in the middle of a tour may make the device wait.
+        pages, copied = self._stage(len(slot.memory))
         slab.fill(pages.memory)
         self._copy(pages.memory[: slab.bytes], slot)
         copied.record(copying=True)

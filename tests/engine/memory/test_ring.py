@@ -298,6 +298,20 @@ def test_a_tour_of_which_nothing_is_streamed_costs_nothing(rig):
     assert made.device.copies == 0
 
 
+def test_stages_are_as_large_as_any_slab_from_the_first(rig, monkeypatch):
+    made, locked = rig(1, "paged"), []
+    module = Tagged(99, 20 * SIZE)
+    last = slab_of(module, "last")
+    last.pack(None)
+    made.modules["last"] = module
+    made.tours[Tour.DENOISE].append(last)
+    made.ring.lay(made.tours, {})
+    monkeypatch.setattr(made.device, "lock", lambda pages: bool(locked.append(len(pages))))
+    made.tour(Tour.DENOISE, 3)
+    made.end()
+    assert locked == [made.ring.slot_bytes] * 2
+
+
 def test_slots_grow_when_a_slab_does_and_the_old_ones_go_first(rig):
     made = rig(1)
     before = made.ring.slot_bytes
