@@ -182,6 +182,8 @@ def _candidates(device: torch.device) -> tuple[Product, ...]:
         from engine.quant.triton_kernels import fused
 
         return fused(device), Integer()
+    except torch.OutOfMemoryError:
+        raise
     except (ImportError, OSError, RuntimeError) as error:
         _log.info("the fused product is not to be had on %s: %s", device, error)
         return (Integer(),)
@@ -203,7 +205,10 @@ def _seconds(product: Product, device: torch.device) -> float:
 
 
 def _computes_right(product: Product, device: torch.device) -> bool:
-    """Try a product on the largest numbers: processors of old overflow in 16 bits there."""
+    """Try a product on the largest numbers: processors of old overflow in 16 bits there.
+
+    A card that is full says nothing of a product, so that is raised.
+    """
     generator = torch.Generator().manual_seed(0)
     values = torch.full((64, 512), LARGEST, dtype=torch.int8)
     values[32:] = torch.randint(-LARGEST, LARGEST + 1, (32, 512), generator=generator)
@@ -217,6 +222,8 @@ def _computes_right(product: Product, device: torch.device) -> bool:
         multiplied = attempt(partial(product.multiply, tokens.to(device), prepared, scales))
         found = multiplied.cpu().double()
         kept = torch.equal(product.restore(prepared, (64, 512)).cpu(), values)
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, AttributeError) as error:
         _log.info("%s is not to be had on %s: %s", type(product).__name__, device, error)
         return False

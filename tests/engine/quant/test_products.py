@@ -101,6 +101,15 @@ def test_an_error_of_a_type_of_its_own_leaves_a_product_out():
     assert not products._computes_right(Unlaunchable(), CPU)
 
 
+def test_a_full_card_does_not_leave_a_product_out():
+    class Full(Integer):
+        def multiply(self, x, prepared, scales):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        products._computes_right(Full(), CPU)
+
+
 @pytest.mark.parametrize(
     ("capability", "hip", "has_triton"),
     [((7, 5), None, False), ((8, 0), None, True), ((9, 0), None, True), ((7, 5), "6.4", True)],
