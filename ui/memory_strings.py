@@ -45,21 +45,19 @@ SUBJECTS: Final = {
 
 def truncation(choices: Sequence[Saving]) -> str:
     """Say what stopping guidance early saves and costs."""
-    what = "Part of the way after which guidance stops. 1 = never."
-    return f"{what} Faster, less exact: {_traded(choices)}"
+    return f"Part of the way after which guidance stops. 1 = never. {_traded(choices)}"
 
 
 def step_cache(choices: Sequence[Saving]) -> str:
     """Say what reusing steps saves and costs."""
-    return f"Skips work where little changes. 0 = off. Faster, less exact: {_traded(choices)}"
+    return f"Skips work where little changes. 0 = off. {_traded(choices)}"
 
 
 def _traded(choices: Sequence[Saving]) -> str:
     """List what was measured: the share of work saved, and how far pixels were off."""
-    each = (
-        f"{one.value:g} saves {100 * one.saved:.0f} %, {one.difference:.1f} off" for one in choices
-    )
-    return f"{'; '.join(each)} (levels of 255, Demo Base, 20 steps)."
+    saved = ", ".join(f"{one.value:g} saves {100 * one.saved:.0f} %" for one in choices)
+    off = ", ".join(f"{one.difference:.1f}" for one in choices)
+    return f"{saved} of the work; colours then differ by {off} of 255 (Demo Base)."
 
 
 def gigabytes(size: int) -> str:
@@ -69,6 +67,8 @@ def gigabytes(size: int) -> str:
 
 def seconds(count: float) -> str:
     """Say how long something takes."""
+    if count >= 5400:
+        return f"about {count / 3600:.0f} h"
     if count >= 90:
         return f"about {count / 60:.0f} min"
     return f"about {count:.0f} s" if count >= 1 else "under a second"

@@ -44,8 +44,11 @@ def test_a_job_that_fits_says_how_much_and_how_long():
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.4, "under a second"), (89.0, "about 89 s"), (600.0, "about 10 min"), (None, "8.0 GB<")],
-)
+    [
+        (0.4, "under a second"), (89.0, "about 89 s"), (600.0, "about 10 min"),
+        (18000.0, "about 5 h"), (None, "8.0 GB<"),
+    ],
+)  # fmt: skip
 def test_times_are_written_as_people_say_them(seconds, words):
     assert words in forecast_markup(told(seconds=seconds))
 
@@ -83,12 +86,36 @@ def test_the_form_is_foretold(demo, engine):
 
 
 @pytest.mark.parametrize(
-    "change", [{"width": 100.0}, {"steps": -1}, {"model": "/nowhere"}, {"count": "x"}]
+    ("change", "said"),
+    [
+        ({"width": 100.0}, "The width is 100"),
+        ({"steps": -1}, "number of steps is -1"),
+        ({"count": "x"}, "number of pictures"),
+        ({"model": "/nowhere"}, ""),
+    ],
 )
-def test_what_cannot_be_painted_is_not_foretold(demo, engine, change):
+def test_what_cannot_be_painted_gets_its_reason(demo, engine, change, said):
     form = handlers_of(demo, FormHandlers)
     engine.wait_until_known()
-    assert form.foretell(*({**FORM, **change}[name] for name in FORETOLD)) == ""
+    line = form.foretell(*({**FORM, **change}[name] for name in FORETOLD))
+    assert said in line
+    assert "Fits" not in line
+    assert bool(line) == bool(said)
+
+
+def test_a_long_wait_is_no_good_news():
+    assert "note good" in forecast_markup(told(seconds=599.0))
+    assert "note warn" in forecast_markup(told(seconds=601.0))
+
+
+def test_another_model_decides_anew_whether_steps_can_be_reused(demo):
+    form = handlers_of(demo, FormHandlers)
+    states = [
+        next(u for b, u in form.choose_model(name, "", "").items() if b.elem_id == "step-cache")
+        for name in ("demo-turbo", "demo-base")
+    ]
+    assert [state["interactive"] for state in states] == [False, True]
+    assert [state["value"] for state in states] == [0.0, 0.0]
 
 
 def test_a_preset_fills_in_what_suits_a_card(demo):
@@ -126,5 +153,5 @@ def test_what_is_traded_for_speed_stands_beside_the_option():
     said = INFOS["step_cache"], INFOS["cfg_truncation"]
     for sentence, choices in zip(said, (STEP_CACHE_CHOICES, TRUNCATION_CHOICES), strict=True):
         for choice in choices:
-            share = f"{choice.value:g} saves {100 * choice.saved:.0f} %"
-            assert f"{share}, {choice.difference:.1f} off" in sentence
+            assert f"{choice.value:g} saves {100 * choice.saved:.0f} %" in sentence
+            assert f"{choice.difference:.1f}" in sentence

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from engine import Advice, Fit, Forecast, Remedy
 from ui import memory_strings
 from ui.markup import Markup, tag
+
+LONG_SECONDS: Final = 600.0
+"""From here on a wait is nothing to look forward to."""
 
 
 def forecast_markup(told: Forecast | None) -> Markup:
@@ -15,7 +20,8 @@ def forecast_markup(told: Forecast | None) -> Markup:
     sizes = told.needed_bytes, told.budget_bytes
     match told.fit:
         case Fit.FITS:
-            sentence, kind = memory_strings.fits(*sizes, how_long), "good"
+            is_long = (told.seconds or 0.0) >= LONG_SECONDS
+            sentence, kind = memory_strings.fits(*sizes, how_long), "warn" if is_long else "good"
         case Fit.TIGHT:
             sentence, kind = memory_strings.tight(*sizes, how_long), "warn"
         case Fit.IMPOSSIBLE:
@@ -29,6 +35,11 @@ def forecast_markup(told: Forecast | None) -> Markup:
         role="status",
         data_fit=str(told.fit),
     )
+
+
+def reason_markup(sentence: str) -> Markup:
+    """Return the line for a request that cannot be painted."""
+    return tag("p", sentence, class_="note warn", role="status")
 
 
 def _advice(advice: Advice) -> str:

@@ -235,9 +235,8 @@ def build_advanced(variant: Variant) -> Advanced:
     with gr.Row():
         shift = number("shift", strings.SHIFT, start.shift, 0.5)
         sampler = _build_sampler(_state("sampler", variant, reasons))
-    with gr.Row():
-        normalization = number("cfg_normalization", strings.NORMALIZATION, 0.0, 0.1)
-        truncation = number("cfg_truncation", strings.TRUNCATION, 1.0, 0.05)
+    normalization = number("cfg_normalization", strings.NORMALIZATION, 0.0, 0.1)
+    truncation = number("cfg_truncation", strings.TRUNCATION, 1.0, 0.05)
     step_cache = number("step_cache", memory_strings.STEP_CACHE, 0.0, 0.05)
     return Advanced(
         negative=negative, megapixels=megapixels, width=width, height=height, steps=steps,

@@ -50,7 +50,7 @@ class FormHandlers:
     def choose_model(self, name: str, text: str, loras: str) -> Updates:
         """Set the form to a model and its defaults; prompt, seed and adapters stay."""
         model = self._page.find_model(name)
-        values = {**bindings.NEUTRAL, **bindings.defaults(model.variant)}
+        values = {**bindings.NEUTRAL, **bindings.defaults(model.variant), "step_cache": 0.0}
         return {
             **form_updates(self._form, model.variant, values),
             **self._loras.shown(read_chosen(loras), name),
@@ -84,7 +84,7 @@ class FormHandlers:
     def foretell(self, *values: object) -> Markup:
         """Say what a job would take, for the fields of `FORETOLD`.
 
-        What cannot be painted gets no line: the button, or the model's own note, says why.
+        A value that cannot be gets its reason; of a model that cannot be its own note tells.
         """
         given = {"prompt": "", **dict(zip(FORETOLD, values, strict=True))}
         if not self._page.owner and not self._page.has_model(str(given["model"])):
@@ -92,6 +92,8 @@ class FormHandlers:
         try:
             request = bindings.read(given)
             return forecast.forecast_markup(self._page.engine.forecast(request))
+        except BadRequest as error:
+            return forecast.reason_markup(str(error))
         except StudioError:
             return Markup("")
 
