@@ -31,6 +31,7 @@ from engine.memory.tune import known_tuning
 from engine.memory.work import GIB, Work
 from engine.model.attention import attention_name, choose_attention
 from engine.model.config import TransformerConfig, VaeConfig
+from engine.model.tiled import native, tiled
 from engine.quant.products import WEIGHT_ONLY, choose
 from engine.request import Device, Precision, Request
 from engine.run import execute
@@ -115,11 +116,12 @@ def kernel_lines(device: torch.device) -> Iterator[str]:
     # Where a card has no bfloat16, float32 is mixed in float16.
     halves = torch.float16 if dtype is torch.float32 else dtype
     attend = choose_attention(device, halves, TransformerConfig().head_dim, is_base=False)
+    name, why = attention_name(attend), "PyTorch's own; others are for CUDA cards"
     if device.type == "cuda":
         why = "the fastest that computes what PyTorch's own does"
-    else:
-        why = "PyTorch's own; others are for CUDA cards"
-    yield f"attention   {attention_name(attend)}: {why}"
+    elif device.type == "cpu" and native() is tiled:
+        name, why = "tiled", "by products of oneDNN in bfloat16, by PyTorch's own in other types"
+    yield f"attention   {name}: {why}"
     product = choose(device)
     if product is WEIGHT_ONLY:
         yield "int8        weights alone: no product of whole numbers computes right here"

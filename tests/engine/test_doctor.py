@@ -14,6 +14,8 @@ from engine.cli import doctor
 from engine.errors import NumericalError
 from engine.hardware import Card, Choice, Hardware, Host, Rates, Tuning
 from engine.memory.work import GIB
+from engine.model.attention import sdpa
+from engine.model.tiled import tiled
 from engine.quant.products import WEIGHT_ONLY
 from engine.request import Precision
 from engine.settings import Settings
@@ -84,9 +86,14 @@ def test_what_could_not_be_measured_is_unknown():
     assert next(doctor.rate_lines(None, Rates())).startswith("link        none")
 
 
-def test_the_processors_kernels_are_named(monkeypatch):
+@pytest.mark.parametrize(
+    ("attend", "said"),
+    [(sdpa, "SDPA: PyTorch's own"), (tiled, "tiled: by products of oneDNN")],
+)
+def test_the_processors_kernels_are_named(monkeypatch, attend, said):
+    monkeypatch.setattr(doctor, "native", lambda: attend)
     attention, int8 = doctor.kernel_lines(torch.device("cpu"))
-    assert attention.startswith("attention   SDPA: PyTorch's own")
+    assert attention.startswith(f"attention   {said}")
     assert int8.endswith("computes right here")
     monkeypatch.setattr(doctor, "choose", lambda _: WEIGHT_ONLY)
     *_, int8 = doctor.kernel_lines(torch.device("cpu"))
