@@ -36,9 +36,9 @@ def _nothing() -> None:
 class Model:
     """A loaded model. plan: where its pieces lie. residence: sees that they do.
 
-    captions: refined caption tokens [P, D] by prompt and by the adapters that they were made with,
-    least recent first. notices: what the user should know about how it was loaded. fast: the fast
-    ways of computing that the transformer took.
+    captions: refined caption tokens [P, D] on the CPU, by prompt and by the adapters that they were
+    made with, least recent first. notices: what the user should know about how it was loaded. fast:
+    the fast ways of computing that the transformer took.
     """
 
     checkpoint: Checkpoint
@@ -98,13 +98,15 @@ class Model:
     def recall(self, prompt: str, adapted: str) -> Tensor | None:
         """Return the caption tokens [P, D] of a prompt read before, if they are still there."""
         caption = self.captions.get((prompt, adapted))
-        if caption is not None:
-            self.captions.move_to_end((prompt, adapted))
-        return caption
+        if caption is None:
+            return None
+        self.captions.move_to_end((prompt, adapted))
+        return caption.to(self.place.device)
 
     def remember(self, prompt: str, adapted: str, caption: Tensor) -> None:
         """Keep the caption tokens [P, D] of a prompt; the least recent one makes room."""
-        self.captions[prompt, adapted] = caption
+        # No plan counts them among what the device holds.
+        self.captions[prompt, adapted] = caption.to("cpu")
         if len(self.captions) > KEPT_CAPTIONS:
             self.captions.popitem(last=False)
 

@@ -259,3 +259,22 @@ def test_int8_asks_the_card_it_runs_on_for_bfloat16(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.get)
     assert Place(device="cuda:0", precision=Precision.INT8).dtype is torch.bfloat16
     assert Place(device="cuda:1", precision=Precision.INT8).dtype is torch.float32
+
+
+class Lying:
+    """A tensor of which nothing matters but where it lies."""
+
+    def __init__(self, device):
+        self.device = device
+
+    def to(self, device):
+        return Lying(device)
+
+
+def test_captions_that_are_kept_take_nothing_of_the_device(folder):
+    place = Place(device="cuda", precision=Precision.FP32)
+    model = replace(model_in(folder, Studio()), place=place)
+    model.remember("a fox", "", Lying("cuda"))
+    assert model.captions["a fox", ""].device == "cpu"
+    assert model.recall("a fox", "").device == "cuda"
+    assert model.recall("a wolf", "") is None
