@@ -51,8 +51,6 @@ from engine.storage import project_root, sweep_temporary
 from engine.tasks.find import MODELS, find_model
 from engine.variants import VARIANTS, Variant, by_name
 
-PRESETS = "presets/hardware"
-
 _log = logging.getLogger(__name__)
 
 
@@ -203,6 +201,11 @@ class Engine:
             raise from_report(error) if error else WorkerLost("The painting process was lost.")
         return told.tuning
 
+    @property
+    def tuning(self) -> Tuning | None:
+        """What `optimise` found last, since the program began."""
+        return None if self._tuned is None else self._tuned.tuning
+
     def status(self) -> Status:
         """Say how the engine is, without waiting."""
         with self._news:
@@ -221,7 +224,7 @@ class Engine:
 
     def hardware_presets(self) -> tuple[HardwarePreset, ...]:
         """Return what suits graphics cards of usual sizes; what is wrong with others is logged."""
-        found, notices = hardware_presets(project_root() / PRESETS)
+        found, notices = hardware_presets(project_root() / "presets" / "hardware")
         for notice in notices:
             _log.warning("%s", notice)
         return found

@@ -33,7 +33,7 @@ class Machine:
         return [self.device, self.precision, self.vram, self.profile]
 
 
-def build_machine(page: PageContext) -> Machine:
+def build_machine(page: PageContext, tab: gr.Tab) -> Machine:
     """Build the widgets and connect those that fill in others."""
     now, handlers = page.engine.settings, MachineHandlers(page)
     preset = _build_presets(page.engine.hardware_presets())
@@ -42,7 +42,7 @@ def build_machine(page: PageContext) -> Machine:
         vram, profile = _build_memory(now)
     optimise = gr.Button(memory_strings.OPTIMISE, size="sm", elem_id="optimise")
     found = gr.HTML(
-        tag("p", memory_strings.OPTIMISE_INFO, class_="hint"),
+        tuning_markup(page.engine.tuning),
         elem_id="optimised",
         apply_default_css=False,
     )
@@ -55,6 +55,7 @@ def build_machine(page: PageContext) -> Machine:
         show_progress="hidden",
         api_visibility="private",
     )
+    on(tab.select, handlers.show_found, [], [found], at_once=True)
     return Machine(device=device, precision=precision, vram=vram, profile=profile)
 
 
@@ -72,10 +73,15 @@ class MachineHandlers:
                 return str(preset.precision), preset.vram_gb, str(preset.profile)
         raise NotFound(strings.UNKNOWN_CHOICE, strings.UNKNOWN_CHOICE_ACTION)
 
+    @plain_errors()
+    def show_found(self) -> Markup:
+        """Return what was found last, whichever page asked for it."""
+        return tuning_markup(self._page.engine.tuning)
+
     async def optimise(self) -> AsyncIterator[tuple[Markup, Any]]:
         """Find the fastest ways of this machine, and show them."""
         yield tag("p", memory_strings.OPTIMISING, class_="hint"), gr.update(interactive=False)
-        shown = tag("p", memory_strings.OPTIMISE_INFO, class_="hint")
+        shown = self.show_found()
         try:
             with plain_errors():
                 tuning = await asyncio.to_thread(self._page.engine.optimise)
@@ -84,8 +90,10 @@ class MachineHandlers:
             yield shown, gr.update(interactive=True)
 
 
-def tuning_markup(tuning: Tuning) -> Markup:
-    """Return what was tried, subject by subject, the fastest marked."""
+def tuning_markup(tuning: Tuning | None) -> Markup:
+    """Return what was tried, subject by subject, the fastest marked; else what could be."""
+    if tuning is None:
+        return tag("p", memory_strings.OPTIMISE_INFO, class_="hint")
     subjects = groupby(tuning.choices, key=lambda choice: choice.subject)
     rows = [_row(subject, tuple(choices)) for subject, choices in subjects]
     done = tag("p", memory_strings.optimised(tuning.seconds), class_="note good")

@@ -26,7 +26,7 @@ def build_settings(page: PageContext, tab: gr.Tab) -> None:
         if page.notices:
             gr.HTML(_notices_markup(page.notices), apply_default_css=False)
         with gr.Column(elem_classes="card"):
-            machine = build_machine(page)
+            machine = build_machine(page, tab)
         with gr.Column(elem_classes="card"):
             folder, loras, theme = _build_places(now)
         save = gr.Button(strings.SAVE, variant="primary", elem_id="save-settings")
