@@ -21,7 +21,7 @@ from tests.engine.squeeze import quick_collections, squeezed
 from tests.engine.workbench import Bench
 from tests.tiny import save_tiny_model
 
-SAMPLES = {Stage.LOADING: 8, Stage.ENCODING: 8, Stage.DENOISING: 40, Stage.DECODING: 20}
+SAMPLES = {Stage.LOADING: 4, Stage.ENCODING: 4, Stage.DENOISING: 16, Stage.DECODING: 8}
 TOLD = "Memory ran out while"
 
 
@@ -121,7 +121,7 @@ def sweep_warm(bench: Bench, request, chosen) -> None:
 
 def some(stage: Stage, span: range) -> list[int]:
     """Some operations of a stage, always the same, with the first and the last."""
-    drawn = random.Random(f"{stage}").sample(span, min(len(span), SAMPLES.get(stage, 10)))
+    drawn = random.Random(f"{stage}").sample(span, min(len(span), SAMPLES.get(stage, 4)))
     return sorted({*drawn, *span[:1], *span[-1:]})
 
 
@@ -138,13 +138,11 @@ def test_a_shortage_while_painting_leaves_the_next_job_as_it_was(fresh, asked, m
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
-def test_a_shortage_at_every_operation_leaves_the_next_job_as_it_was(
-    fresh, asked, monkeypatch, share
+def test_a_shortage_at_every_third_operation_of_a_job_leaves_the_next_one_as_it_was(
+    fresh, asked, monkeypatch
 ):
-    with squeezed(monkeypatch, share):
-        sweep_warm(fresh(), asked, lambda _stage, span: span)
-        sweep_cold(fresh, asked, lambda _stage, span: span[:: 1 if share == 1.0 else 5])
+    with squeezed(monkeypatch, 1.0):
+        sweep_warm(fresh(), asked, lambda _stage, span: span[::3])
 
 
 @pytest.mark.parametrize("share", [1.0, 0.0])
