@@ -61,9 +61,11 @@ class ArmProcess:
             pipe.flush()
         waited = 0.0
         while waited < patience:
-            self.host_bytes = max(self.host_bytes, host_bytes(self._process.pid))
+            self._look_at_memory()
             with suppress(queue.Empty):
                 line = self._answers.get(timeout=SAMPLE_SECONDS)
+                # An answer quicker than the first sample would leave the child unmeasured.
+                self._look_at_memory()
                 if not line:
                     # A child that is gone is gone for the next order, too.
                     self._answers.put("")
@@ -83,6 +85,9 @@ class ArmProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _look_at_memory(self) -> None:
+        self.host_bytes = max(self.host_bytes, host_bytes(self._process.pid))
 
     def _failed(self) -> WorkerLost:
         with suppress(subprocess.TimeoutExpired):
