@@ -38,7 +38,8 @@ pushd "%HERE%"
 if errorlevel 1 goto failed
 set "REST=%*"
 setlocal EnableDelayedExpansion
-.venv\Scripts\python.exe -m pytest !REST:~4!
+set OMP_NUM_THREADS=1
+.venv\Scripts\python.exe -m pytest -n auto --maxprocesses 4 --dist loadfile !REST:~4!
 set "CODE=%ERRORLEVEL%"
 popd
 exit /b %CODE%

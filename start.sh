@@ -33,7 +33,8 @@ if [ "${1:-}" = test ]; then
     shift
     set_up --tests
     cd -- "$here"
-    exec .venv/bin/python -m pytest "$@"
+    # One file of tests a process at a time; each process computes in one thread.
+    exec env OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"
 fi
 set_up
 exec "$here/.venv/bin/python" "$here/app.py" "$@"
