@@ -19,8 +19,15 @@ from ui.context import PageContext
 from ui.events import watch
 from ui.handlers import plain_errors
 
-NOT_OFFERED: Final = frozenset({"device", "precision"})
-"""What the owner's settings decide."""
+PICTURES: Final = frozenset(
+    {
+        "task", "images", "mask", "strength", "feather", "fill", "fill_colour", "soft",
+        "masked_only", "context", "extend", "regions",
+    }
+)  # fmt: skip
+"""The fields of a request that say what becomes of input pictures."""
+NOT_OFFERED: Final = frozenset({"device", "precision", "long_prompt"}) | PICTURES
+"""What the owner's settings decide, and what painting from words alone has no use for."""
 
 Answer = list[dict[str, Any]]
 

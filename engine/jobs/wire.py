@@ -27,7 +27,7 @@ from engine.jobs.order import (
     WorkerBroken,
     WorkerState,
 )
-from engine.request import Lora, Precision, Request
+from engine.request import Fill, LongPrompt, Lora, Precision, Region, Request, Task
 from engine.settings import Profile
 
 KIND = "~kind"
@@ -41,6 +41,7 @@ RECORDS: Mapping[str, type] = MappingProxyType(
             Output,
             Request,
             Lora,
+            Region,
             CancelOrder,
             WorkerState,
             WorkerBroken,
@@ -65,7 +66,7 @@ RECORDS: Mapping[str, type] = MappingProxyType(
     }
 )
 ENUMS: Mapping[str, type[StrEnum]] = MappingProxyType(
-    {kind.__name__: kind for kind in (events.Stage, Precision, Profile)}
+    {kind.__name__: kind for kind in (events.Stage, Precision, Profile, Task, Fill, LongPrompt)}
 )
 
 

@@ -20,7 +20,7 @@ LAYERS = (
     {"checkpoints", "lora", "quant", "memory", "images", "hub"},
     {"model", "sampling", "variants"},
     {"cache", "storage", "settings", "log", "jobs", "journal", "presets", "prompts"},
-    {"request", "events", "errors", "hardware", "strict_json", "setup"},
+    {"request", "checks", "events", "errors", "hardware", "strict_json", "setup"},
 )
 FLOOR = {unit: depth for depth, units in enumerate(LAYERS) for unit in units}
 HEAVY = {"torch", "transformers", "safetensors", "optimum", "diffusers"}

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from engine.errors import BadRequest
-from engine.request import Lora, Precision, Request
+from engine.request import Fill, LongPrompt, Lora, Precision, Region, Request, Task
 
 BAD_VALUES = [
     ({"width": 100}, "100", "Use 96 or 112"),
@@ -110,3 +110,45 @@ def test_a_variant_is_a_short_name():
     assert Request(prompt="x", variant="base").variant == "base"
     with pytest.raises(BadRequest, match="variant"):
         Request(prompt="x", variant="")
+
+
+def test_what_is_done_with_pictures_survives_json():
+    request = Request(
+        prompt="a red roof", images=("input:" + "0" * 64, "house.png"), mask="mask.png",
+        task=Task.INPAINT, strength=0.5, feather=0, fill=Fill.COLOUR, fill_colour="#a0B0c0",
+        soft=True, masked_only=True, context=64, extend=(0, 16, 32, 0),
+        regions=(Region("a blue door", "door.png"),), long_prompt=LongPrompt.FULL,
+    )  # fmt: skip
+    assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"images": "a.png"}, "images must be a list of at most 3"),
+        ({"images": ["1", "2", "3", "4"]}, "images must be a list of at most 3"),
+        ({"images": [""]}, "picture must be a path or a name"),
+        ({"images": [7]}, "picture must be text"),
+        ({"mask": ""}, "mask must be a path or a name"),
+        ({"mask": "a\0b"}, "NUL"),
+        ({"strength": 1.01}, "strength is 1.01"),
+        ({"strength": math.nan}, "strength is nan"),
+        ({"feather": 65}, "feather is 65"),
+        ({"feather": None}, "feather must be a whole number"),
+        ({"context": -1}, "context is -1"),
+        ({"fill": "magic"}, "fill 'magic' is not known"),
+        ({"fill_colour": "red"}, "fill colour 'red' is no colour"),
+        ({"soft": 1}, "soft must be true or false"),
+        ({"masked_only": None}, "masked_only must be true or false"),
+        ({"extend": [1, 2, 3]}, "extend must have 4 numbers"),
+        ({"extend": [0, 0, 0, 5000]}, "extension is 5000"),
+        ({"extend": [0, 0, 0, True]}, "extension must be a whole number"),
+        ({"regions": [{"prompt": "a"}]}, "A region needs a prompt and a mask"),
+        ({"regions": [{"prompt": "a", "mask": ""}]}, "mask of a region must be"),
+        ({"task": "paint"}, "task 'paint' is not known"),
+        ({"long_prompt": []}, "long_prompt"),
+    ],
+)
+def test_a_wrong_word_about_pictures_is_named(values, said):
+    with pytest.raises(BadRequest, match=said):
+        Request(prompt="a house", **values)

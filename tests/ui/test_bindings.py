@@ -10,6 +10,7 @@ from engine import BadRequest, Lora, Request
 from engine.sampling.samplers import SAMPLERS
 from engine.variants import VARIANTS, by_name
 from ui import bindings
+from ui.api import PICTURES
 from ui.chosen import Chosen, write_chosen
 from ui.components import form
 
@@ -23,7 +24,7 @@ def widgets(**changes: object) -> dict[str, object]:
 def test_every_field_of_a_request_has_a_widget_except_what_settings_decide():
     on_the_list = {"variant"}  # A model is asked about once, and its answer kept with it.
     others = set(Request(prompt="").to_json()) - set(bindings.READERS)
-    assert others == {"precision", "device"} | on_the_list
+    assert others == {"precision", "device", "long_prompt"} | on_the_list | PICTURES
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
