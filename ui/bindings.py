@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -45,7 +46,19 @@ def _as_it_is(value: object) -> object:
     return value
 
 
-READERS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
+def _listed(value: object) -> object:
+    """Read a list from the JSON that a component of ours holds; "" is an empty one."""
+    if value is None or value == "":
+        return ()
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise BadRequest(f"{value!r:.80} is no list.", "Load the page again.") from error
+
+
+_COMMON: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
     {
         "prompt": _text,
         "negative": _text,
@@ -63,6 +76,26 @@ READERS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "step_cache": _as_it_is,
         "loras": loras_of,
         "lora_partial": _as_it_is,
+    }
+)
+COMMON: Final = tuple(_COMMON)
+"""The fields of a request that every tab has a widget for."""
+READERS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
+    {
+        **_COMMON,
+        "long_prompt": _as_it_is,
+        "task": _as_it_is,
+        "images": _listed,
+        "mask": _as_it_is,
+        "strength": _as_it_is,
+        "feather": _whole,
+        "fill": _as_it_is,
+        "fill_colour": _as_it_is,
+        "soft": _as_it_is,
+        "masked_only": _as_it_is,
+        "context": _whole,
+        "extend": _listed,
+        "regions": _listed,
     }
 )
 """How each widget's value is read, by the name of the request's field."""
@@ -91,14 +124,14 @@ def read(values: Mapping[str, object]) -> Request:
 
 
 def to_widgets(request: Request, variant: Variant) -> dict[str, object]:
-    """Return what each widget shows for a request; what it leaves open is the model's default."""
+    """Return what each common widget shows for a request; open values are the model's defaults."""
     values = {**request.to_json(), "seed": "" if request.seed is None else str(request.seed)}
     chosen = (Chosen(name=lora.name, weight=lora.weight) for lora in request.loras)
     values["loras"] = write_chosen(chosen)
     for name, value in defaults(variant).items():
         if values[name] is None:
             values[name] = value
-    return {name: values[name] for name in READERS}
+    return {name: values[name] for name in COMMON}
 
 
 def defaults(variant: Variant) -> dict[str, object]:

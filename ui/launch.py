@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 USER_NAME: Final = "studio"
 FIRST_PORT: Final = 7860
 PORTS: Final = 100
+STYLES: Final = ("page",)
+"""The style sheets in `static`, each one weightier than those before it."""
 CACHE: Final = "page"
 """Folder inside the data folder: copies of the pictures on the page, and what was dropped on it."""
 CACHE_SECONDS: Final = 24 * 3600
@@ -217,7 +219,7 @@ def _serve(demo: gr.Blocks, exposure: Exposure, port: int, *, browser: bool) -> 
             inbrowser=browser,
             favicon_path=STATIC / "icon.svg",
             theme=theme(),
-            css_paths=[STATIC / "page.css"],
+            css_paths=[STATIC / f"{name}.css" for name in STYLES],
             head_paths=[STATIC / "head.html"],
             **CLOSED_DOORS,
         )

@@ -13,7 +13,9 @@ from ui.components import header, models
 from ui.context import PageContext
 from ui.handlers import on, plain_errors
 from ui.markup import Markup
+from ui.tabs.easel import Easel
 from ui.tabs.generate import build_generate
+from ui.tabs.sending import Arrival, connect_sending
 from ui.tabs.settings import build_settings
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -33,17 +35,23 @@ def build_page(page: PageContext) -> gr.Blocks:
         # First, so that no handler of the page takes the name of an endpoint.
         build_api(page, demo)
         status = _build_header(page, demo)
-        with gr.Tabs(overflow_behavior="wrap"):
-            _build_tabs(page, demo, status)
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
+            easels, arrivals = _build_tabs(page, demo, status)
+        connect_sending(easels, arrivals, tabs)
     return demo
 
 
-def _build_tabs(page: PageContext, demo: gr.Blocks, status: gr.HTML) -> None:
+def _build_tabs(
+    page: PageContext, demo: gr.Blocks, status: gr.HTML
+) -> tuple[list[Easel], dict[str, Arrival]]:
+    """Build the tabs; return those that paint, and how pictures arrive in those that take some."""
+    easels, arrivals = list[Easel](), dict[str, Arrival]()
     with gr.Tab(strings.GENERATE, id="generate"):
-        build_generate(page, demo, status)
+        easels.append(build_generate(page, demo, status))
     if page.owner:
         with gr.Tab(strings.SETTINGS, id="settings") as tab:
             build_settings(page, tab)
+    return easels, arrivals
 
 
 def _build_header(page: PageContext, demo: gr.Blocks) -> gr.HTML:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 
+from ui.components.ids import MAIN
+
 MAX_VISITORS = 256
 MAX_JOBS = 32
 
@@ -22,13 +24,13 @@ class Visitors:
     """
 
     def __init__(self) -> None:
-        self._jobs: OrderedDict[str, list[tuple[str, str]]] = OrderedDict()
-        self._watched: dict[str, str] = {}
+        self._jobs: OrderedDict[str, list[tuple[str, str, str]]] = OrderedDict()
+        self._watched: dict[str, set[str]] = {}
 
-    def remember(self, browser: str, tab: str, job: str) -> None:
-        """Note that a tab started a job."""
+    def remember(self, browser: str, tab: str, job: str, place: str = MAIN) -> None:
+        """Note that a tab of the browser started a job, and at which place of the page."""
         jobs = self._jobs.setdefault(browser, [])
-        jobs.append((tab, job))
+        jobs.append((tab, job, place))
         del jobs[:-MAX_JOBS]
         self._jobs.move_to_end(browser)
         if len(self._jobs) > MAX_VISITORS:
@@ -36,18 +38,23 @@ class Visitors:
 
     def look_at(self, visit: str, job: str) -> None:
         """Note that a visit watches a job."""
-        self._watched[visit] = job
+        self._watched.setdefault(visit, set()).add(job)
+
+    def look_away(self, visit: str, job: str) -> None:
+        """Note that a visit watches a job no more."""
+        self._watched.get(visit, set()).discard(job)
 
     def leave(self, visit: str) -> None:
         """Note that a visit watches nothing any more."""
         self._watched.pop(visit, None)
 
-    def latest(self, browser: str, tab: str) -> str | None:
-        """Return the job that this tab started last."""
+    def latest(self, browser: str, tab: str, place: str = MAIN) -> str | None:
+        """Return the job that this tab started last at a place of the page."""
         jobs = reversed(self._jobs.get(browser, []))
-        return next((job for owner, job in jobs if owner == tab), None)
+        return next((job for owner, job, where in jobs if (owner, where) == (tab, place)), None)
 
-    def unwatched(self, browser: str) -> tuple[str, ...]:
+    def unwatched(self, browser: str, place: str = MAIN) -> tuple[str, ...]:
         """Return this browser's jobs that nobody looks at, the latest first: their tab is gone."""
-        seen = set(self._watched.values())
-        return tuple(job for _, job in reversed(self._jobs.get(browser, [])) if job not in seen)
+        seen = set().union(*self._watched.values())
+        jobs = reversed(self._jobs.get(browser, []))
+        return tuple(job for _, job, where in jobs if where == place and job not in seen)

@@ -6,11 +6,10 @@ import math
 
 import pytest
 
-from engine import BadRequest, Lora, Request
+from engine import BadRequest, Lora, Region, Request, Task
 from engine.sampling.samplers import SAMPLERS
 from engine.variants import VARIANTS, by_name
 from ui import bindings
-from ui.api import PICTURES
 from ui.chosen import Chosen, write_chosen
 from ui.components import form
 
@@ -24,7 +23,7 @@ def widgets(**changes: object) -> dict[str, object]:
 def test_every_field_of_a_request_has_a_widget_except_what_settings_decide():
     on_the_list = {"variant"}  # A model is asked about once, and its answer kept with it.
     others = set(Request(prompt="").to_json()) - set(bindings.READERS)
-    assert others == {"precision", "device", "long_prompt"} | on_the_list | PICTURES
+    assert others == {"precision", "device"} | on_the_list
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
@@ -141,3 +140,19 @@ def test_guidance_wakes_the_controls_that_need_it_and_zero_puts_them_to_sleep():
 
 def test_the_samplers_on_offer_are_those_of_the_engine():
     assert tuple(SAMPLERS) == form.SAMPLERS
+
+
+def test_lists_arrive_as_components_of_ours_hold_them():
+    request = bindings.to_request(
+        widgets(
+            images='["input:ab"]', extend="[0, 16, 0, 16]", mask="input:cd", feather=4.0,
+            regions='[{"prompt": "a door", "mask": "input:ef"}]', task="inpaint",
+        )
+    )  # fmt: skip
+    assert request.images == ("input:ab",)
+    assert request.extend == (0, 16, 0, 16)
+    assert request.regions == (Region("a door", "input:ef"),)
+    assert (request.task, request.feather) == (Task.INPAINT, 4)
+    assert bindings.to_request(widgets(images="", regions=None)).images == ()
+    with pytest.raises(BadRequest, match="is no list"):
+        bindings.to_request(widgets(images="[oh"))

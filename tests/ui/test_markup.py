@@ -6,6 +6,7 @@ import ast
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -51,7 +52,14 @@ def pieces(text: str) -> dict[str, Markup]:
     """Everything that the page makes of a text that someone else wrote."""
     recipe = {"request": {"prompt": text, "seed": text, "model": text, "steps": text}}
     shown = Shown(
-        url=file_url(text), name=text, model=text, width=1, height=1, seconds=1.0, recipe=recipe
+        url=file_url(text),
+        name=text,
+        path=Path(text),
+        model=text,
+        width=1,
+        height=1,
+        seconds=1.0,
+        recipe=recipe,
     )
     failed = Failed(job="a", error=report(NumericalError(text, text)))
     variant = replace(by_name("demo-base"), examples=(text,), summary=text)
@@ -101,6 +109,7 @@ def test_a_huge_prompt_does_not_make_a_huge_page():
     shown = Shown(
         url="x",
         name="x",
+        path=Path("x"),
         model="x",
         width=1,
         height=1,

@@ -50,3 +50,22 @@ def test_memory_is_bounded():
 def test_secrets_differ_and_are_long():
     assert len({new_secret() for _ in range(100)}) == 100
     assert len(new_secret()) >= 20
+
+
+def test_each_place_of_the_page_has_jobs_of_its_own():
+    visitors = Visitors()
+    visitors.remember("browser", "one", "a")
+    visitors.remember("browser", "one", "b", "edit")
+    assert visitors.latest("browser", "one") == "a"
+    assert visitors.latest("browser", "one", "edit") == "b"
+    assert visitors.unwatched("browser", "edit") == ("b",)
+
+
+def test_a_visit_may_watch_several_jobs():
+    visitors = Visitors()
+    for job, place in (("a", "generate"), ("b", "edit")):
+        visitors.remember("browser", "one", job, place)
+        visitors.look_at("visit", job)
+    visitors.look_away("visit", "a")
+    assert visitors.unwatched("browser") == ("a",)
+    assert visitors.unwatched("browser", "edit") == ()

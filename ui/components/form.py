@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import gradio as gr
@@ -19,6 +19,7 @@ from engine import (
 )
 from ui import bindings, memory_strings, strings
 from ui.components import picker, prompt, size
+from ui.components.ids import MAIN, Ids
 from ui.components.loras import LoraParts
 
 SAMPLERS: Final = ("euler",)
@@ -34,6 +35,15 @@ INFOS: Final[Mapping[str, str]] = {
 """What controls say while they have an effect."""
 CONTROLS: Final = frozenset({*INFOS, "steps", "guidance_scale", "sampler"})
 """The controls that a model may ignore."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What a tab calls its prompt and its button."""
+
+    label: str
+    hint: str
+    button: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +65,10 @@ class Advanced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """The widgets of a request, and those that help to fill them in."""
+    """The widgets of a request, and those that help to fill them in.
+
+    extra: further widgets, by the name of the field that each one fills.
+    """
 
     prompt: gr.Textbox
     note: gr.HTML
@@ -70,6 +83,7 @@ class Form:
     loras: LoraParts
     advanced: Advanced
     variant: gr.State
+    extra: dict[str, Component] = field(default_factory=dict)
 
     @property
     def fields(self) -> dict[str, Component]:
@@ -78,7 +92,8 @@ class Form:
             "prompt": self, "model": self, "count": self, "seed": self, "loras": self.loras,
             "lora_partial": self.loras,
         }  # fmt: skip
-        return {name: getattr(owners.get(name, self.advanced), name) for name in bindings.READERS}
+        common = {name: getattr(owners.get(name, self.advanced), name) for name in bindings.COMMON}
+        return {**common, **self.extra}
 
     @property
     def guided(self) -> list[Component]:
@@ -125,32 +140,32 @@ def guidance_updates(form: Form, variant: Variant, guidance_scale: object) -> di
     }
 
 
-def build_prompt(variant: Variant) -> tuple[gr.Textbox, gr.HTML]:
+def build_prompt(variant: Variant, ids: Ids, words: Words) -> tuple[gr.Textbox, gr.HTML]:
     """Build the prompt, and the note on what the model knows."""
     text = gr.Textbox(
-        label=strings.PROMPT,
-        placeholder=strings.PROMPT_HINT,
+        label=words.label,
+        placeholder=words.hint,
         lines=4,
         max_lines=12,
         max_length=MAX_PROMPT_CHARACTERS,
-        autofocus=True,
-        elem_id="prompt",
+        autofocus=ids.tab == MAIN,
+        **ids.mark("prompt"),
     )
-    note = gr.HTML(prompt.note_markup(variant, ""), elem_id="note", apply_default_css=False)
+    note = gr.HTML(prompt.note_markup(variant, ""), **ids.mark("note"), apply_default_css=False)
     return text, note
 
 
-def build_chips(variant: Variant) -> gr.HTML:
+def build_chips(variant: Variant, ids: Ids) -> gr.HTML:
     """Build the example prompts."""
     return gr.HTML(
         prompt.chips_markup(variant),
         js_on_load=prompt.CHIPS_SCRIPT,
-        elem_id="chips",
+        **ids.mark("chips"),
         apply_default_css=False,
     )
 
 
-def build_model(chosen: Variant, *, paths: bool) -> tuple[gr.Dropdown, gr.HTML]:
+def build_model(chosen: Variant, ids: Ids, *, paths: bool) -> tuple[gr.Dropdown, gr.HTML]:
     """Build the model picker and the place for what is to be said about the model.
 
     The list comes when the page is loaded. paths: whether the path of a model may be typed in.
@@ -161,27 +176,31 @@ def build_model(chosen: Variant, *, paths: bool) -> tuple[gr.Dropdown, gr.HTML]:
         choices=[(chosen.title, chosen.name)],
         value=chosen.name,
         allow_custom_value=paths,
-        elem_id="model",
+        **ids.mark("model"),
     )
-    note = gr.HTML("", js_on_load=picker.ASK_SCRIPT, elem_id="model-note", apply_default_css=False)
+    note = gr.HTML(
+        "", js_on_load=picker.ASK_SCRIPT, **ids.mark("model-note"), apply_default_css=False
+    )
     return model, note
 
 
-def build_shape(variant: Variant) -> gr.Radio:
+def build_shape(variant: Variant, ids: Ids) -> gr.Radio:
     """Build the picker of shapes."""
     chosen = variant.defaults
     shape = size.shape_of(variant, chosen.width, chosen.height, size.STANDARD)
-    return gr.Radio(label=strings.SHAPE, choices=size.shapes(variant), value=shape, elem_id="shape")
+    return gr.Radio(
+        label=strings.SHAPE, choices=size.shapes(variant), value=shape, **ids.mark("shape")
+    )
 
 
-def build_count() -> gr.Radio:
+def build_count(ids: Ids) -> gr.Radio:
     """Build the number of pictures."""
-    return gr.Radio(label=strings.COUNT, choices=list(COUNTS), value=COUNTS[0], elem_id="count")
+    return gr.Radio(label=strings.COUNT, choices=list(COUNTS), value=COUNTS[0], **ids.mark("count"))
 
 
-def build_seed() -> tuple[gr.Textbox, gr.Button, gr.Button]:
+def build_seed(ids: Ids) -> tuple[gr.Textbox, gr.Button, gr.Button]:
     """Build the seed with its two buttons: a random one, and the one used last."""
-    with gr.Row(elem_id="seed-row"):
+    with gr.Row(**ids.mark("seed-row")):
         seed = gr.Textbox(
             label=strings.SEED,
             placeholder=strings.SEED_HINT,
@@ -189,10 +208,10 @@ def build_seed() -> tuple[gr.Textbox, gr.Button, gr.Button]:
             max_length=19,
             scale=3,
             min_width=120,
-            elem_id="seed",
+            **ids.mark("seed"),
         )
         random_seed, last_seed = (
-            gr.Button(text, size="sm", scale=1, min_width=72, elem_id=name)
+            gr.Button(text, size="sm", scale=1, min_width=72, **ids.mark(name))
             for text, name in (
                 (strings.SEED_RANDOM, "seed-random"),
                 (strings.SEED_LAST, "seed-last"),
@@ -201,7 +220,7 @@ def build_seed() -> tuple[gr.Textbox, gr.Button, gr.Button]:
     return seed, random_seed, last_seed
 
 
-def build_advanced(variant: Variant) -> Advanced:
+def build_advanced(variant: Variant, ids: Ids) -> Advanced:
     """Build the fields that most pictures need not touch."""
     reasons = bindings.ignored(variant, variant.defaults.guidance_scale)
     start = variant.defaults
@@ -212,7 +231,7 @@ def build_advanced(variant: Variant) -> Advanced:
             value=value,
             step=step,
             min_width=120,
-            elem_id=name.replace("_", "-"),
+            **ids.mark(name.replace("_", "-")),
             **_state(name, variant, reasons),
         )
 
@@ -222,11 +241,11 @@ def build_advanced(variant: Variant) -> Advanced:
         placeholder=strings.NEGATIVE_HINT,
         lines=2,
         max_length=MAX_PROMPT_CHARACTERS,
-        elem_id="negative",
+        **ids.mark("negative"),
         **_state("negative", variant, reasons),
     )
     with gr.Row():
-        megapixels = _build_megapixels(variant)
+        megapixels = _build_megapixels(variant, ids)
         width = number("width", strings.WIDTH, start.width, SIDE_MULTIPLE)
         height = number("height", strings.HEIGHT, start.height, SIDE_MULTIPLE)
     with gr.Row():
@@ -234,7 +253,7 @@ def build_advanced(variant: Variant) -> Advanced:
         guidance = number("guidance_scale", strings.GUIDANCE, start.guidance_scale, 0.5)
     with gr.Row():
         shift = number("shift", strings.SHIFT, start.shift, 0.5)
-        sampler = _build_sampler(_state("sampler", variant, reasons))
+        sampler = _build_sampler(_state("sampler", variant, reasons), ids)
     normalization = number("cfg_normalization", strings.NORMALIZATION, 0.0, 0.1)
     truncation = number("cfg_truncation", strings.TRUNCATION, 1.0, 0.05)
     step_cache = number("step_cache", memory_strings.STEP_CACHE, 0.0, 0.05)
@@ -245,25 +264,25 @@ def build_advanced(variant: Variant) -> Advanced:
     )  # fmt: skip
 
 
-def _build_sampler(state: dict[str, Any]) -> gr.Dropdown:
+def _build_sampler(state: dict[str, Any], ids: Ids) -> gr.Dropdown:
     return gr.Dropdown(
         label=strings.SAMPLER,
         choices=list(SAMPLERS),
         value=SAMPLERS[0],
         min_width=120,
-        elem_id="sampler",
+        **ids.mark("sampler"),
         **state,
     )
 
 
-def _build_megapixels(variant: Variant) -> gr.Dropdown:
+def _build_megapixels(variant: Variant, ids: Ids) -> gr.Dropdown:
     choices = size.megapixel_choices(variant)
     return gr.Dropdown(
         label=strings.MEGAPIXELS,
         choices=_megapixels(choices),
         value=size.STANDARD,
         min_width=120,
-        elem_id="megapixels",
+        **ids.mark("megapixels"),
         **_megapixels_state(choices),
     )
 

@@ -11,6 +11,7 @@ import gradio as gr
 from engine import LoraReport, Verdict
 from ui import strings
 from ui.chosen import Chosen
+from ui.components.ids import Ids
 from ui.markup import Markup, jpeg_url, tag
 
 LORAS_SCRIPT: Final = """
@@ -88,22 +89,22 @@ class Truth:
         return report is not None and report.verdict is Verdict.PARTLY and not report.usable
 
 
-def build_loras(*, paths: bool) -> LoraParts:
+def build_loras(ids: Ids, *, paths: bool) -> LoraParts:
     """Build the adapters' part of the form, closed. paths: whether a path may be typed in."""
-    with gr.Accordion(strings.LORAS, open=False, elem_id="loras-section") as section:
+    with gr.Accordion(strings.LORAS, open=False, **ids.mark("loras-section")) as section:
         add = gr.Dropdown(
             label=strings.LORA_ADD,
             info=strings.LORA_ADD_INFO if paths else None,
             choices=[],
             value=None,
             allow_custom_value=paths,
-            elem_id="lora-add",
+            **ids.mark("lora-add"),
         )
         loras = gr.HTML(
             "",
             html_template="${panel}",
             js_on_load=LORAS_SCRIPT,
-            elem_id="loras",
+            **ids.mark("loras"),
             apply_default_css=False,
             panel="",
         )
@@ -111,9 +112,9 @@ def build_loras(*, paths: bool) -> LoraParts:
             label=strings.LORA_PARTIAL,
             info=strings.LORA_PARTIAL_INFO,
             visible=False,
-            elem_id="lora-partial",
+            **ids.mark("lora-partial"),
         )
-        compare = gr.Button(strings.COMPARE, visible=False, elem_id="compare")
+        compare = gr.Button(strings.COMPARE, visible=False, **ids.mark("compare"))
     return LoraParts(section=section, add=add, loras=loras, lora_partial=partial, compare=compare)
 
 

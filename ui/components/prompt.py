@@ -22,8 +22,8 @@ def chips_markup(variant: Variant) -> Markup:
         tag("button", tag("span", text), type="button", data_prompt=text, title=text)
         for text in variant.examples
     ]
-    label = tag("span", strings.TRY_ONE, class_="hint", id="chips-label")
-    return tag("div", label, *chips, class_="chips", role="group", aria_labelledby="chips-label")
+    label = tag("span", strings.TRY_ONE, class_="hint")
+    return tag("div", label, *chips, class_="chips", role="group", aria_label=strings.TRY_ONE)
 
 
 def note_markup(variant: Variant, prompt: str) -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from ui import strings
@@ -22,6 +23,8 @@ element.addEventListener('click', (event) => {
   if (act?.dataset.act === 'enlarge') window.atelierEnlarge(act);
   if (act?.dataset.act === 'seed') trigger('submit', { index: Number(act.dataset.index) });
   if (act?.dataset.act === 'all') trigger('select', { index: Number(act.dataset.index) });
+  if (act?.dataset.act === 'edit') trigger('edit', { index: Number(act.dataset.index) });
+  if (act?.dataset.act === 'inpaint') trigger('apply', { index: Number(act.dataset.index) });
 });
 """
 
@@ -30,11 +33,13 @@ element.addEventListener('click', (event) => {
 class Shown:
     """A picture on the page.
 
-    url: where the page serves it. name: of its file. model: its title. seconds: of its whole job.
+    url: where the page serves it. name: of its file; path: of itself. model: its title. seconds: of
+    its whole job.
     """
 
     url: str
     name: str
+    path: Path
     model: str
     width: int
     height: int
@@ -125,6 +130,8 @@ def _actions(picture: Shown, index: int) -> Markup:
 
     return tag(
         "div",
+        button("edit", strings.EDIT_THIS),
+        button("inpaint", strings.INPAINT_THIS),
         button("seed", strings.USE_SEED),
         button("all", strings.REUSE),
         tag("a", strings.DOWNLOAD, href=picture.url, download=picture.name),

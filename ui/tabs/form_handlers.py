@@ -140,12 +140,12 @@ class FormHandlers:
     @plain_errors()
     def take_seed(self, event: gr.EventData, shown: tuple[Shown, ...]) -> str:
         """Take the seed of a picture on the page."""
-        return _seed_of(_picture(event.index, shown))
+        return _seed_of(picture_at(event.index, shown))
 
     @plain_errors()
     def recall(self, event: gr.EventData, shown: tuple[Shown, ...], model: str) -> Updates:
         """Take all settings of a picture on the page."""
-        return self._take_over(_picture(event.index, shown).recipe, model)
+        return self._take_over(picture_at(event.index, shown).recipe, model)
 
     @plain_errors()
     def restore(self, event: gr.EventData, model: str) -> Updates:
@@ -182,7 +182,8 @@ def _uploaded(path: object) -> Path:
     return found
 
 
-def _picture(index: object, shown: tuple[Shown, ...]) -> Shown:
+def picture_at(index: object, shown: tuple[Shown, ...]) -> Shown:
+    """Return a picture on the page by the index that the browser sends; raise `NotFound`."""
     if not isinstance(index, int) or not 0 <= index < len(shown):
         raise NotFound(strings.GONE, strings.GONE_ACTION)
     return shown[index]

@@ -15,6 +15,7 @@ from gradio.blocks import Block
 from engine import BadRequest, Cancelled, Done, Failed, NotFound, Request, Result
 from ui import bindings, strings
 from ui.components import results, stage
+from ui.components.ids import MAIN
 from ui.components.results import Shown
 from ui.context import PageContext
 from ui.events import JobView, watch
@@ -47,11 +48,12 @@ class JobParts:
 
 
 class JobHandlers:
-    """The handlers of a job."""
+    """The handlers of the jobs of one place of the page."""
 
-    def __init__(self, page: PageContext, parts: JobParts) -> None:
+    def __init__(self, page: PageContext, parts: JobParts, place: str = MAIN) -> None:
         self._page = page
         self._parts = parts
+        self._place = place
 
     async def generate(
         self,
@@ -96,7 +98,7 @@ class JobHandlers:
 
     def _submit(self, request: Request, visitor: tuple[str, str]) -> str:
         job = self._page.engine.submit(request)
-        self._page.visitors.remember(*visitor, job)
+        self._page.visitors.remember(*visitor, job, self._place)
         return job
 
     async def attach(self, identity: str, request: gr.Request) -> AsyncIterator[Updates]:
@@ -126,7 +128,7 @@ class JobHandlers:
             yield self._idle() | {self._parts.stage: stage.empty_markup()}
             raise
         finally:
-            self._page.visitors.leave(visit)
+            self._page.visitors.look_away(visit, job)
 
     @plain_errors()
     def stop(self, job: str) -> Updates:
@@ -139,10 +141,10 @@ class JobHandlers:
         self._page.visitors.leave(str(request.session_hash))
 
     def _find_job(self, browser: str, tab: str) -> str | None:
-        own = self._page.visitors.latest(browser, tab)
+        own = self._page.visitors.latest(browser, tab, self._place)
         if own is not None:
             return own if self._ended(own) is not None else None
-        lost = self._page.visitors.unwatched(browser)
+        lost = self._page.visitors.unwatched(browser, self._place)
         return next((job for job in lost if self._ended(job) is False), None)
 
     def _ended(self, job: str) -> bool | None:
@@ -189,6 +191,7 @@ class JobHandlers:
                 Shown(
                     url=file_url(str(cached)),
                     name=picture.path.name,
+                    path=picture.path,
                     model=titles.get(model, model),
                     width=picture.width,
                     height=picture.height,
