@@ -39,7 +39,7 @@ if errorlevel 1 goto failed
 set "REST=%*"
 setlocal EnableDelayedExpansion
 set OMP_NUM_THREADS=1
-.venv\Scripts\python.exe -m pytest -n auto --maxprocesses 4 --dist loadfile !REST:~4!
+.venv\Scripts\python.exe -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder !REST:~4!
 set "CODE=%ERRORLEVEL%"
 popd
 exit /b %CODE%

@@ -34,7 +34,7 @@ if [ "${1:-}" = test ]; then
     set_up --tests
     cd -- "$here"
     # One file of tests a process at a time; each process computes in one thread.
-    exec env OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"
+    exec env OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
 fi
 set_up
 exec "$here/.venv/bin/python" "$here/app.py" "$@"
