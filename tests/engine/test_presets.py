@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from engine.presets import MAX_FILE_BYTES, MAX_FILES, HardwarePreset, hardware_presets
+from engine.presets import HardwarePreset, hardware_presets
+from engine.presets.files import MAX_FILE_BYTES, MAX_FILES
 from engine.request import Precision
 from engine.settings import Profile, Settings
 from engine.storage import project_root
