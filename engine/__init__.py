@@ -62,7 +62,7 @@ from engine.request import (
 )
 from engine.service import Engine, Status
 from engine.service.catalogue import Availability, Catalogue, ModelEntry
-from engine.settings import Profile, Settings, Theme
+from engine.settings import Attention, FileType, Language, Profile, Settings, Theme, models_folder
 from engine.variants import Ignored, Limits, Size, Variant
 from engine.variants.step_saving import STEP_CACHE_CHOICES, TRUNCATION_CHOICES, Saving
 
@@ -78,6 +78,7 @@ __all__ = [
     "STEP_CACHE_CHOICES",
     "TRUNCATION_CHOICES",
     "Advice",
+    "Attention",
     "Availability",
     "BadRequest",
     "BugError",
@@ -97,12 +98,14 @@ __all__ = [
     "ErrorReport",
     "Failed",
     "FileRejected",
+    "FileType",
     "Fill",
     "Fit",
     "Forecast",
     "HardwarePreset",
     "Ignored",
     "JobEvent",
+    "Language",
     "Limits",
     "LongPrompt",
     "Lora",
@@ -141,6 +144,7 @@ __all__ = [
     "Warned",
     "WorkerLost",
     "from_report",
+    "models_folder",
     "read_recipe",
     "request_from_recipe",
 ]

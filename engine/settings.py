@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 from engine import strict_json
 from engine.errors import BadRequest, DiskError, FileRejected, NotFound
@@ -20,6 +22,9 @@ VERSION = 1
 MAX_FILE_BYTES = 256 * 1024
 MAX_PATH_CHARACTERS = 4096
 MAX_VRAM_GB = 1024.0
+MAX_PREVIEW_SECONDS = 60.0
+MODELS = "models"
+"""Folder inside the data folder: the models that were downloaded, unless they lie elsewhere."""
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,2})?")
 
@@ -46,6 +51,53 @@ class Theme(StrEnum):
     DARK = "dark"
 
 
+class Language(StrEnum):
+    """Language of the page; AUTO follows the browser."""
+
+    AUTO = "auto"
+    ENGLISH = "en"
+    GERMAN = "de"
+    CHINESE = "zh"
+
+
+class FileType(StrEnum):
+    """How pictures are saved without a name of their own; only PNG keeps every pixel exactly."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+
+    @property
+    def suffix(self) -> str:
+        """End of the names of such files, with its dot."""
+        return ".jpg" if self is FileType.JPEG else f".{self}"
+
+
+class Attention(StrEnum):
+    """The kernel that mixes tokens on a CUDA card; AUTO takes the fastest that is exact enough.
+
+    One that is not there, or fails its proof, leaves the work to PyTorch's own.
+    """
+
+    AUTO = "auto"
+    PYTORCH = "pytorch"
+    CUDNN = "cudnn"
+    FLASH = "flash"
+    SAGE = "sage"
+
+
+_CHOICES: Mapping[str, type[StrEnum]] = MappingProxyType(
+    {
+        "precision": Precision,
+        "profile": Profile,
+        "file_type": FileType,
+        "attention": Attention,
+        "theme": Theme,
+        "language": Language,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The user's choices, checked.
@@ -53,7 +105,9 @@ class Settings:
     device: auto, cpu, mps, cuda or cuda:N. vram_gb: GB the model may take, None = what is free.
     profile: how it shares out the computer's memory and the card's.
     output_folder: where the page saves pictures. lora_folder: where adapters are looked for.
-    data_dir: where this file, downloaded models, logs and caches lie.
+    model_folder: where downloads go, None = `MODELS` in the data folder; see `models_folder`.
+    metadata: whether pictures carry their recipe. preview_seconds: least time between two looks at
+    an unfinished picture, 0 = none. data_dir: where this file, logs and caches lie.
     """
 
     device: str = "auto"
@@ -62,7 +116,13 @@ class Settings:
     profile: Profile = Profile.AUTO
     output_folder: Path = field(default_factory=lambda: project_root() / "outputs")
     lora_folder: Path = field(default_factory=lambda: project_root() / "loras")
+    model_folder: Path | None = None
+    file_type: FileType = FileType.PNG
+    metadata: bool = True
+    preview_seconds: float = 0.25
+    attention: Attention = Attention.AUTO
     theme: Theme = Theme.SYSTEM
+    language: Language = Language.AUTO
     data_dir: Path = field(default_factory=lambda: project_root() / ".studio")
 
     def __post_init__(self) -> None:
@@ -72,10 +132,13 @@ class Settings:
                 f"The device {self.device!r:.80} is not known.",
                 "Choose auto, cpu, mps, cuda or cuda:N.",
             )
-        _check_choice("precision", self.precision, Precision)
-        _check_choice("profile", self.profile, Profile)
-        _check_choice("theme", self.theme, Theme)
+        for name, kind in _CHOICES.items():
+            _check_choice(name.replace("_", " "), getattr(self, name), kind)
         _check_vram(self.vram_gb)
+        _check_metadata(self.metadata)
+        _check_preview(self.preview_seconds)
+        if self.model_folder is not None:
+            _check_folder("model folder", self.model_folder)
         _check_folder("output folder", self.output_folder)
         _check_folder("LoRA folder", self.lora_folder)
         _check_folder("data folder", self.data_dir)
@@ -106,6 +169,20 @@ def save(settings: Settings) -> None:
         kept = {}
     chosen = {name: _to_json(getattr(settings, name)) for name in _stored_names()}
     _write(path, {**kept, "version": VERSION, **chosen})
+
+
+def models_folder(data_dir: Path) -> Path:
+    """Return where downloaded models lie, by the settings kept in a data folder.
+
+    Every command asks here, so that models moved by the page are found without it. Reads the file
+    anew; one that cannot be read names no other folder than the usual.
+    """
+    try:
+        named = _from_json("model_folder", _read(data_dir / FILE_NAME).get("model_folder"))
+        chosen = Settings(data_dir=data_dir, model_folder=cast("Path | None", named))
+    except (NotFound, FileRejected, BadRequest):
+        chosen = Settings(data_dir=data_dir)
+    return chosen.model_folder or data_dir / MODELS
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -183,9 +260,8 @@ def _to_json(value: object) -> object:
 def _from_json(name: str, value: object) -> object:
     if name.endswith("_folder") and isinstance(value, str):
         return project_root() / value
-    kinds: dict[str, type[StrEnum]] = {"precision": Precision, "profile": Profile, "theme": Theme}
-    if name in kinds and value in list(kinds[name]):
-        return kinds[name](str(value))
+    if name in _CHOICES and value in list(_CHOICES[name]):
+        return _CHOICES[name](str(value))
     return value
 
 
@@ -206,6 +282,23 @@ def _check_vram(value: object) -> None:
             f"The memory for the model is {value!r:.80}, but must be above 0 and at most "
             f"{MAX_VRAM_GB:g} GB.",
             "Leave it out to use what is free.",
+        )
+
+
+def _check_metadata(value: object) -> None:
+    if not isinstance(value, bool):
+        raise BadRequest(
+            f"Metadata is {value!r:.80}, but must be on or off.", "Give true or false."
+        )
+
+
+def _check_preview(value: object) -> None:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not 0 <= number <= MAX_PREVIEW_SECONDS:
+        raise BadRequest(
+            f"The time between previews is {value!r:.80}, but must lie between 0 and "
+            f"{MAX_PREVIEW_SECONDS:g} seconds.",
+            "0 shows none.",
         )
 
 

@@ -10,7 +10,7 @@ from engine.errors import ErrorReport
 from engine.events import Stage
 from engine.hardware import Card, Host, Rates, Tuning
 from engine.request import Precision, Request
-from engine.settings import Profile, Settings
+from engine.settings import Attention, FileType, Profile, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,9 @@ class Order:
 
     Device and precision of the settings stand in the request by now. data_dir, lora_folder: where
     models and adapters are looked for. vram_gb: GB of a graphics card's memory that may be used,
-    None = all that is free. profile: how memory is shared out.
+    None = all that is free. profile: how memory is shared out. file_type, metadata: how pictures
+    without a name of their own are saved, and whether with their recipe. preview_seconds: least
+    time between previews, 0 = none.
     """
 
     job: str
@@ -51,6 +53,10 @@ class Order:
     lora_folder: Path = field(default_factory=lambda: Settings().lora_folder)
     vram_gb: float | None = None
     profile: Profile = Profile.AUTO
+    file_type: FileType = FileType.PNG
+    metadata: bool = True
+    preview_seconds: float = 0.25
+    attention: Attention = Attention.AUTO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

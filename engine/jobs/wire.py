@@ -28,7 +28,7 @@ from engine.jobs.order import (
     WorkerState,
 )
 from engine.request import Fill, LongPrompt, Lora, Precision, Region, Request, Task
-from engine.settings import Profile
+from engine.settings import Attention, FileType, Profile
 
 KIND = "~kind"
 """Marks a JSON object that stands for a value of another type."""
@@ -66,7 +66,19 @@ RECORDS: Mapping[str, type] = MappingProxyType(
     }
 )
 ENUMS: Mapping[str, type[StrEnum]] = MappingProxyType(
-    {kind.__name__: kind for kind in (events.Stage, Precision, Profile, Task, Fill, LongPrompt)}
+    {
+        kind.__name__: kind
+        for kind in (
+            events.Stage,
+            Precision,
+            Profile,
+            Task,
+            Fill,
+            LongPrompt,
+            FileType,
+            Attention,
+        )
+    }
 )
 
 

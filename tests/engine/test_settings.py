@@ -13,7 +13,17 @@ import pytest
 from engine import settings as module
 from engine.errors import BadRequest, DiskError
 from engine.request import Precision
-from engine.settings import Profile, Settings, Theme, load, save
+from engine.settings import (
+    Attention,
+    FileType,
+    Language,
+    Profile,
+    Settings,
+    Theme,
+    load,
+    models_folder,
+    save,
+)
 from engine.storage import project_root
 
 
@@ -42,14 +52,40 @@ def test_saved_settings_are_loaded_again(data_folder, tmp_path):
         vram_gb=3.5,
         profile=Profile.LOW_RAM_LOW_VRAM,
         output_folder=tmp_path / "Bilder ü 🐈",
+        model_folder=tmp_path / "large disk",
+        file_type=FileType.WEBP,
+        metadata=False,
+        preview_seconds=2,
+        attention=Attention.CUDNN,
         theme=Theme.DARK,
+        language=Language.CHINESE,
         data_dir=data_folder / "made" / "by saving",
     )
     save(chosen)
     assert load(chosen.data_dir) == (chosen, ())
     loaded = load(chosen.data_dir)[0]
-    assert isinstance(loaded.precision, Precision)
-    assert isinstance(loaded.profile, Profile)
+    kinds = {"precision": Precision, "profile": Profile, "file_type": FileType, "theme": Theme}
+    kinds |= {"attention": Attention, "language": Language}
+    assert all(isinstance(getattr(loaded, name), kind) for name, kind in kinds.items())
+
+
+def test_models_lie_in_the_data_folder_unless_the_settings_name_another(data_folder, tmp_path):
+    assert models_folder(data_folder) == data_folder / "models"
+    save(Settings(data_dir=data_folder))
+    assert models_folder(data_folder) == data_folder / "models"
+    save(Settings(model_folder=tmp_path / "large disk", data_dir=data_folder))
+    assert models_folder(data_folder) == tmp_path / "large disk"
+
+
+@pytest.mark.parametrize(
+    "data", [b"{", b"[]", b'{"model_folder": 7}', b'{"model_folder": "a\\nb"}']
+)
+def test_a_settings_file_that_names_no_usable_folder_leaves_models_where_they_are(
+    data_folder, data
+):
+    _file(data_folder).write_bytes(data)
+    assert models_folder(data_folder) == data_folder / "models"
+    assert _file(data_folder).read_bytes() == data
 
 
 def test_the_stored_names_stay_what_they_are(data_folder):
@@ -62,10 +98,20 @@ def test_the_stored_names_stay_what_they_are(data_folder):
         "profile": "auto",
         "output_folder": "outputs",
         "lora_folder": "loras",
+        "model_folder": None,
+        "file_type": "png",
+        "metadata": True,
+        "preview_seconds": 0.25,
+        "attention": "auto",
         "theme": "system",
+        "language": "auto",
     }
     assert [str(theme) for theme in Theme] == ["system", "light", "dark"]
     assert [str(profile) for profile in Profile] == ["auto", "1", "2", "3", "4", "5"]
+    assert [str(kind) for kind in FileType] == ["png", "jpeg", "webp"]
+    assert [kind.suffix for kind in FileType] == [".png", ".jpg", ".webp"]
+    assert [str(kernel) for kernel in Attention] == ["auto", "pytorch", "cudnn", "flash", "sage"]
+    assert [str(language) for language in Language] == ["auto", "en", "de", "zh"]
 
 
 def test_keys_of_another_version_survive_a_save(data_folder):
@@ -101,6 +147,12 @@ BAD_VALUES = (
     + [("vram_gb", value) for value in (0, -1, 1025, 1e30, True, "6", [6], 99999999999999999999)]
     + [("profile", value) for value in ("", "6", "low", 1, None, [], {})]
     + [("theme", value) for value in ("", "Dark", 1, None, [], {})]
+    + [("file_type", value) for value in ("", "PNG", "gif", 1, None, [], {})]
+    + [("attention", value) for value in ("", "xformers", 1, None, [], {})]
+    + [("language", value) for value in ("", "fr", "de-DE", 1, None, [], {})]
+    + [("metadata", value) for value in ("", "yes", 1, 0, None, [], {})]
+    + [("preview_seconds", value) for value in (-0.1, 61, True, None, "1", [], 1e30)]
+    + [("model_folder", value) for value in (1, [], "a\0b", "x" * 5000)]
     + [("output_folder", value) for value in (1, None, [], "a\0b", "a\nb", "\ud800", "x" * 5000)]
 )
 
@@ -112,7 +164,7 @@ def test_a_bad_value_becomes_its_default_with_a_notice(data_folder, name, value)
     settings, notices = load(data_folder)
     assert getattr(settings, name) == getattr(Settings(), name)
     assert len(notices) == 1
-    assert name.split("_")[0] in notices[0].replace("memory", "vram")
+    assert name.split("_")[0] in notices[0].lower().replace("memory", "vram")
     kept = {key: item for key, item in good.items() if key != name}
     assert {key: getattr(settings, key) for key in kept} == kept
 
