@@ -5,21 +5,29 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 
+from engine.inputs import keep_inputs
 from engine.jobs.order import Order, Output
 from engine.request import Device, Precision, Request
 from engine.settings import Settings
 
 
 def make_order(request: Request, settings: Settings, output: Output | None) -> Order:
-    """Return the order for a request, under an id of its own."""
+    """Return the order for a request, under an id of its own, with its input pictures kept.
+
+    Raise `NotFound`, `FileRejected` or `DiskError` for a picture that cannot be kept.
+    """
     return Order(
         job=uuid.uuid4().hex[:12],
-        request=with_settings(request, settings),
+        request=keep_inputs(with_settings(request, settings), settings.data_dir),
         output=output or Output(folder=settings.output_folder),
         data_dir=settings.data_dir,
         lora_folder=settings.lora_folder,
         vram_gb=settings.vram_gb,
         profile=settings.profile,
+        file_type=settings.file_type,
+        metadata=settings.metadata,
+        preview_seconds=settings.preview_seconds,
+        attention=settings.attention,
     )
 
 

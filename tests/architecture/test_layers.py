@@ -19,7 +19,7 @@ LAYERS = (
     {"tasks", "denoise"},
     {"checkpoints", "lora", "quant", "memory", "images", "hub"},
     {"model", "sampling", "variants"},
-    {"cache", "storage", "settings", "log", "jobs", "journal", "presets", "prompts"},
+    {"cache", "inputs", "storage", "settings", "log", "jobs", "journal", "presets", "prompts"},
     {"request", "checks", "events", "errors", "hardware", "strict_json", "setup"},
 )
 FLOOR = {unit: depth for depth, units in enumerate(LAYERS) for unit in units}

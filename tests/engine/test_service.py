@@ -437,3 +437,24 @@ def test_a_machine_is_measured_once_when_the_first_forecast_needs_it(script, tmp
         engine.generate(ask("steps 0"))
     assert all(one.fit is Fit.FITS for one in told)
     assert folders == [tmp_path]
+
+
+def test_an_order_names_its_pictures_by_content_and_holds_no_path(script, tmp_path):
+    orders = []
+
+    def remember(order, hooks):
+        orders.append(order)
+        return script.paint(order, hooks)
+
+    picture = tmp_path / "mine.png"
+    picture.write_bytes(b"picture")
+    painter = Painter(paint=remember, state=lambda: STATE, tune=tune)
+    settings = Settings(data_dir=tmp_path / "data")
+    with Engine(settings, hire=lambda: ThreadLink(lambda: painter)) as engine:
+        kept = engine.keep_input(b"picture")
+        engine.generate(Request(prompt="steps 0", images=(str(picture),), mask=kept))
+        with pytest.raises(errors.NotFound, match="no picture"):
+            engine.submit(Request(prompt="steps 0", images=("nowhere.png",)))
+    (order,) = orders
+    assert order.request.images == (kept,) and order.request.mask == kept
+    assert str(tmp_path) not in str(order.request)
