@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from engine import Saving
+from engine import Fit, Saving
 
+FITS: Final = {Fit.FITS: "fits", Fit.TIGHT: "fits, slower", Fit.IMPOSSIBLE: "too large"}
 STEP_CACHE: Final = "Reuse steps"
 PRESET: Final = "My graphics card"
 PRESET_INFO: Final = "Fills in what suits a card of that size; save it afterwards."
@@ -36,9 +37,7 @@ OPTIMISE_INFO: Final = "Tries every way this machine can compute and keeps the f
 OPTIMISING: Final = "Trying every way that this machine has…"
 LEAST_SHOWN: Final = 2**30 // 10
 SUBJECTS: Final = {
-    "attention": "Attention",
     "block": "Layers",
-    "product": "int8 products",
     "threads": "Processor threads",
 }
 

@@ -61,7 +61,6 @@ NO_PROMPT_ACTION: Final = "Describe the picture first."
 FOREIGN_MODEL: Final = "Models that are not on the list open only on the computer itself."
 FOREIGN_MODEL_ACTION: Final = "Pick a model from the list."
 NOT_HERE_ACTION: Final = "Fetch it in Settings, or give the path of a file that you have."
-FITS: Final = "fits"
 DAMAGED: Final = "damaged"
 PRECISIONS: Final = {"f16": "fp16", "bf16": "bf16", "f32": "fp32"}
 WHICH: Final = "Nothing in this file says which model it is. Ask whoever made it, or try both."
@@ -81,11 +80,6 @@ def file_size(size: int) -> str:
         if size >= least:
             return f"{size / least:.{1 if size < 10 * least or unit == 'GB' else 0}f} {unit}"
     return f"{max(1, round(size / 1000))} kB"
-
-
-def needs(wanted: int, there: int) -> str:
-    """Say how much memory a model needs, and how much there is."""
-    return f"needs {wanted / 2**30:.1f} of {there / 2**30:.1f} GiB"
 
 
 def recommended(low: float, high: float) -> str:

@@ -11,6 +11,14 @@ GIB = 2**30
 COLUMNS = ("s/picture", "s/step", "reserved", "card", "moved", "exposed", "host", "cold", "rel. L2")
 UNITS = ("", "", "GiB", "GiB", "GB", "s", "GiB", "s", "")
 WIDTH, CELL = 34, 10
+LEGEND = (
+    "s/picture, s/step   median seconds",
+    "reserved, card      most memory that PyTorch reserved, and that the whole card had in use",
+    "moved               bytes copied from the computer to the card for one picture",
+    "exposed             seconds a picture that the limit costs: copies that nothing hid",
+    "host                most memory of the computer    cold  seconds to the first picture",
+    "rel. L2             how far the latents are off the reference's, as a part of them",
+)
 
 Arm = Mapping[str, Any]
 
@@ -27,6 +35,8 @@ def table(arms: Sequence[Arm]) -> Iterator[str]:
     for arm in arms:
         for told, exponent in growth(arm).items():
             yield f"{arm['name']:<{WIDTH}}time grows with side ** {exponent:.2f}, {told}"
+    yield ""
+    yield from LEGEND
     for arm in arms:
         if arm["missing"]:
             yield f"{arm['name']:<{WIDTH}}not measured: {arm['missing']}"

@@ -32,7 +32,7 @@ from engine.memory.work import GIB, Work
 from engine.model.attention import attention_name, choose_attention
 from engine.model.config import TransformerConfig, VaeConfig
 from engine.model.tiled import native, tiled
-from engine.quant.products import WEIGHT_ONLY, choose
+from engine.quant.products import WEIGHT_ONLY, choose, product_name
 from engine.request import Device, Precision, Request
 from engine.run import execute
 from engine.settings import Settings
@@ -126,7 +126,7 @@ def kernel_lines(device: torch.device) -> Iterator[str]:
     if product is WEIGHT_ONLY:
         yield "int8        weights alone: no product of whole numbers computes right here"
     else:
-        yield f"int8        {type(product).__name__}: the fastest that computes right here"
+        yield f"int8        {product_name(product)}: the fastest that computes right here"
 
 
 def rate_lines(card: Card | None, rates: Rates) -> Iterator[str]:

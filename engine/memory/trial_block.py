@@ -15,7 +15,7 @@ from engine.model.layers import Block, BlockModulation
 from engine.model.rope import Rotation
 from engine.model.transformer import Transformer
 from engine.quant.linear import Int8Linear, make_int8
-from engine.quant.products import WEIGHT_ONLY, Product
+from engine.quant.products import choose
 from engine.quant.recipe import BLOCK_LAYERS
 from engine.quant.rows import Rows
 from engine.request import Precision
@@ -40,7 +40,7 @@ class TrialBlock:
         with torch.device("meta"):
             network = Transformer(config)
         self.block = cast(Block, network.layers[0])
-        make_int8(self.block, BLOCK_LAYERS, WEIGHT_ONLY)
+        make_int8(self.block, BLOCK_LAYERS, choose(device))
         self.network = network.to(self.dtype).to_empty(device=device).requires_grad_(False).eval()
         generator = torch.Generator(device).manual_seed(0)
         for weight in self.block.parameters():
@@ -53,16 +53,6 @@ class TrialBlock:
         self._angles = Rotation(angles.cos(), angles.sin())
         one = torch.ones(1, 1, config.dim, dtype=self.dtype, device=device)
         self._modulation = BlockModulation(one, one / 2, one, one / 2)
-        self._prepared: dict[str, list[Tensor]] = {}
-
-    def use(self, product: Product) -> None:
-        """Multiply by way of `product` from now on; its layout of the weights is kept."""
-        layers = [self._layer(name) for name in BLOCK_LAYERS]
-        kept = self._prepared.setdefault(type(product).__name__, [])
-        if not kept:
-            kept += [product.prepare(layer.weight) for layer in layers]
-        for layer, prepared in zip(layers, kept, strict=True):
-            layer.product, layer.prepared = product, prepared
 
     @torch.inference_mode()
     def run(self) -> Tensor:

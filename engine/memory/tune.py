@@ -22,15 +22,11 @@ from engine.memory.accelerate import Options, accelerate
 from engine.memory.host import host
 from engine.memory.rates import identity, measured_rates, wait
 from engine.memory.trial_block import Trial, TrialBlock
-from engine.model.attention import Attend, attention_name, choose_attention, installed, sdpa
-from engine.quant import products
 
 _log = logging.getLogger(__name__)
 
 KEPT: Final = "tuning"
-PRODUCT: Final = "int8 product"
 THREADS: Final = "threads"
-ATTENTION: Final = "attention"
 BLOCK: Final = "block"
 COMPILED: Final = "compiled"
 
@@ -224,21 +220,6 @@ def _threads(_block: TrialBlock, _device: torch.device) -> Ways:
     return {str(count): partial(torch.set_num_threads, count) for count in counts if count > 0}
 
 
-def _products(block: TrialBlock, device: torch.device) -> Ways:
-    """List the ways to multiply by int8 weights."""
-    found = (p for p in products._candidates(device) if products._computes_right(p, device))
-    return {type(p).__name__: partial(block.use, p) for p in found}
-
-
-def _attention(block: TrialBlock, device: torch.device) -> Ways:
-    """List the kernels that mix tokens."""
-    attention = block.block.attention
-    chosen = choose_attention(device, block.dtype, attention.head_dim, is_base=False)
-    found: dict[str, Attend] = {attention_name(sdpa): sdpa, attention_name(chosen): chosen}
-    found |= {kernel.name: kernel for kernel in installed(is_base=False)}
-    return {name: partial(setattr, attention, "attend", attend) for name, attend in found.items()}
-
-
 def _forms(block: TrialBlock, device: torch.device) -> Ways:
     """List the forms of a block; a compiled one comes last, for it takes longest to make."""
     attention, ways = block.block.attention, dict[str, Callable[[], None]]()
@@ -261,11 +242,11 @@ FORMS: Final[Mapping[str, Options]] = MappingProxyType(
 
 SUBJECTS: Final[Mapping[str, Subjects]] = MappingProxyType(
     {
-        "cpu": {PRODUCT: _products, THREADS: _threads},
-        "cuda": {PRODUCT: _products, ATTENTION: _attention, BLOCK: _forms},
+        "cpu": {THREADS: _threads},
+        "cuda": {BLOCK: _forms},
     }
 )
-"""What there is to choose, by the kind of device."""
+"""What there is to choose, by the kind of device; products and kernels are, at every start."""
 
 
 def _choice(row: object) -> Choice | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.checkpoints.library import FILE, Library
@@ -17,13 +16,10 @@ from engine.hub.record import installed
 from engine.lora.file import read_lora
 from engine.lora.library import LoraEntry, list_loras
 from engine.lora.report import LoraReport, describe_lora
-from engine.request import Precision, Request
-from engine.settings import Settings
-from engine.tasks.find import MODELS, find_model, lora_path
+from engine.request import Request
+from engine.settings import Settings, models_folder
+from engine.tasks.find import find_model, lora_path
 from engine.variants import VARIANTS, Variant, by_name
-
-BYTES: Final = {Precision.FP32: 4.0, Precision.BF16: 2.0, Precision.FP16: 2.1, Precision.INT8: 1.2}
-"""Bytes of a number in memory; int8 leaves a fifth of a model in bf16, fp16 a little in fp32."""
 
 
 class Availability(StrEnum):
@@ -40,8 +36,7 @@ class ModelEntry:
     """A model on offer.
 
     name: what a request calls it. precision: number types of its files. size: bytes of its files,
-    here or to be fetched. numbers: how many numbers it has, 0 where unknown. note: what to tell of
-    a model that is not here. added: the user added it, and may take it off the list. sure: whether
+    here or to be fetched. note: what to tell of a model that is not here. added: the user added it, and may take it off the list. sure: whether
     something says which variant it is; the user can.
     """
 
@@ -51,14 +46,9 @@ class ModelEntry:
     availability: Availability
     precision: str = ""
     size: int = 0
-    numbers: int = 0
     note: str = ""
     added: bool = False
     sure: bool = True
-
-    def needs(self, precision: Precision) -> int:
-        """Return about how many bytes the model takes in memory, whole, in a precision."""
-        return int(self.numbers * BYTES.get(precision, 2.0))
 
 
 class Catalogue:
@@ -84,7 +74,6 @@ class Catalogue:
             availability=Availability.HERE,
             precision=_precision(found),
             size=found.size,
-            numbers=_numbers(found),
             sure=found.variant_known,
         )
 
@@ -121,7 +110,7 @@ class Catalogue:
         return thumbnail(read_lora(lora_path(name, self._settings.lora_folder)))
 
     def _variants(self) -> Iterator[ModelEntry]:
-        here = {model.variant for model in installed(self._settings.data_dir / MODELS)}
+        here = {model.variant for model in installed(models_folder(self._settings.data_dir))}
         for variant in VARIANTS:
             if variant.folder is not None or variant.name in here:
                 yield self._entry(variant.name, variant.title, variant)
@@ -163,8 +152,3 @@ def _precision(checkpoint: Checkpoint) -> str:
     """Name the number type that most of the transformer is stored in."""
     kinds = [weight.kind for weight in checkpoint.parts.transformer.weights.values()]
     return max(sorted(set(kinds)), key=kinds.count)
-
-
-def _numbers(checkpoint: Checkpoint) -> int:
-    shapes = (s for part in checkpoint.parts.every for s in part.shapes.values())
-    return sum(math.prod(shape) for shape in shapes)

@@ -14,7 +14,7 @@ from engine.service.links import ThreadLink
 from engine.worker import Painter
 
 STATE = WorkerState(device="fake", memory="none")
-TAKEN = Choice(subject="attention", name="sdpa", seconds=0.5, taken=True)
+TAKEN = Choice(subject="block", name="fused", seconds=0.5, taken=True)
 TUNING = Tuning(device="fake", choices=(TAKEN,), seconds=1.5)
 
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 from PIL import Image
 
-from engine import Availability, Precision, Settings, Verdict, errors
+from engine import Availability, Settings, Verdict, errors
 from engine.service.catalogue import Catalogue
 from engine.storage import project_root
 from tests.engine.test_run_adapters import write_lora
@@ -40,9 +40,7 @@ def test_what_is_here_comes_first(catalogue):
 def test_an_entry_says_what_a_model_takes(catalogue):
     demo = entry(catalogue, "demo-turbo")
     assert demo.precision == "f16"
-    assert demo.numbers > 6_000_000
-    assert demo.needs(Precision.FP32) == 4 * demo.numbers
-    assert demo.needs(Precision.INT8) < demo.needs(Precision.BF16)
+    assert demo.size > 12_000_000
     assert entry(catalogue, "turbo").size > 10**9
 
 

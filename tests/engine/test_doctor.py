@@ -103,12 +103,12 @@ def test_the_processors_kernels_are_named(monkeypatch, attend, said):
 def test_the_ways_that_were_found_fastest_are_listed():
     assert "not yet" in doctor.tuning_line(Tuning(device="cpu"))
     choices = [
-        Choice(subject="int8 product", name="A", seconds=1.0, taken=True),
+        Choice(subject="block", name="fused", seconds=1.0, taken=True),
         Choice(subject="threads", name="2", seconds=1.0, taken=False),
         Choice(subject="threads", name="4", seconds=0.5, taken=True),
     ]
     line = doctor.tuning_line(Tuning(device="cpu", choices=tuple(choices), seconds=3.0))
-    assert line == "optimised   int8 product A, threads 4"
+    assert line == "optimised   block fused, threads 4"
 
 
 @pytest.fixture

@@ -87,8 +87,8 @@ class FakeCatalogue(Catalogue):
             absent = Availability.NOWHERE
             return model(variant.title, name=name, availability=absent, note=variant.unavailable)
         if name in HERE or name in self._shelves.fetched:
-            numbers = 6_194_419 if variant.folder else 10_000_000_000
-            return model(variant.title, name=name, numbers=numbers, size=2 * numbers)
+            size = 12_388_838 if variant.folder else 20_000_000_000
+            return model(variant.title, name=name, size=size)
         size = sum(file.size for file in variant.downloads[0].files)
         return model(variant.title, name=name, availability=Availability.FETCH, size=size)
 

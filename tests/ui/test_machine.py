@@ -136,7 +136,7 @@ def test_the_fastest_ways_are_shown_once_they_are_found(demo):
     first, last = asyncio.run(run())
     assert "Trying every way" in first[0]
     assert first[1]["interactive"] is False
-    assert "<strong>sdpa: 500.0 ms</strong>" in last[0]
+    assert "<strong>fused: 500.0 ms</strong>" in last[0]
     assert last[1]["interactive"] is True
 
 
@@ -144,12 +144,12 @@ def test_what_was_found_is_shown_to_every_page_that_opens(demo, engine):
     machine = handlers_of(demo, MachineHandlers)
     assert "Tries every way" in machine.show_found()
     engine.optimise()
-    assert "<strong>sdpa: 500.0 ms</strong>" in machine.show_found()
+    assert "<strong>fused: 500.0 ms</strong>" in machine.show_found()
 
 
 def test_a_machine_without_a_choice_is_said_to_be_done():
     assert "Done in 0 s" in tuning_markup(Tuning(device="cpu"))
-    assert "Attention" in tuning_markup(TUNING)
+    assert "Layers" in tuning_markup(TUNING)
 
 
 def test_little_memory_is_not_said_to_be_none():

@@ -7,7 +7,7 @@ import asyncio
 import gradio as gr
 import pytest
 
-from engine import Availability, Precision, Request, Settings, Status
+from engine import Availability, Fit, Forecast, NotFound, Request
 from tests.ui.building import built, handlers_of
 from tests.ui.fake_catalogue import model, put_lora
 from tests.ui.test_handlers import VISIT, event, fields, named, run, told_by
@@ -18,8 +18,6 @@ from ui.context import PageContext
 from ui.tabs.form_handlers import FormHandlers
 from ui.tabs.job_handlers import JobHandlers
 from ui.tabs.lora_handlers import LoraHandlers
-
-GIB = 2**30
 
 
 @pytest.fixture
@@ -35,35 +33,25 @@ def adapters(engine):
 
 
 def test_a_model_is_listed_with_its_precision_size_and_fit():
-    small = model("Mine", numbers=10**9, size=2_050_000_000)
-    assert picker.label(small, Precision.BF16, 12 * GIB) == "Mine · fp16 · 2.0 GB · fits"
-    large = model("Mine", precision="Q4_K", numbers=10**10, size=6 * 10**9)
-    told = picker.label(large, Precision.BF16, 12 * GIB)
-    assert told == "Mine · Q4_K · 6.0 GB · needs 18.6 of 12.0 GiB"
-    assert picker.label(small, Precision.BF16, 0) == "Mine · fp16 · 2.0 GB"
+    mine = model("Mine", size=2_050_000_000)
+    assert picker.label(mine, Fit.FITS) == "Mine · fp16 · 2.0 GB · fits"
+    assert picker.label(mine, Fit.TIGHT) == "Mine · fp16 · 2.0 GB · fits, slower"
+    assert picker.label(mine, Fit.IMPOSSIBLE) == "Mine · fp16 · 2.0 GB · too large"
+    assert picker.label(mine, None) == "Mine · fp16 · 2.0 GB"
 
 
-def listed(entry, precision=Precision.AUTO, vram_gb=None) -> str:
-    """Return the label of a model on a machine with 12 GiB that chooses fp32 by itself."""
-    settings = Settings(precision=precision, vram_gb=vram_gb)
-    status = Status(
-        state="ready", device="", memory="", queue=0, total_bytes=12 * GIB, precision=Precision.FP32
-    )
-    ((told, _),) = picker.choices([entry], settings, status)
-    return told
+def test_the_fit_in_the_picker_is_the_forecast_of_the_usual_picture(form, engine):
+    def foresee(request: Request) -> Forecast:
+        if request.model != "demo-base":
+            raise NotFound("It is not here.")
+        assert (request.width, request.count) == (None, 1)
+        return Forecast(fit=Fit.TIGHT, needed_bytes=1, budget_bytes=2)
 
-
-def test_a_memory_limit_and_the_precision_of_the_machine_count():
-    mine = model("Mine", numbers=2 * 10**9, size=1)
-    assert listed(mine).endswith("· fits")
-    assert listed(mine, vram_gb=4.0).endswith("needs 7.5 of 4.0 GiB")
-    assert listed(mine, Precision.BF16, 4.0).endswith("· fits")
-
-
-def test_a_file_of_int8_is_loaded_as_such_unless_another_precision_is_asked_for():
-    mine = model("Mine", precision="int8", numbers=10**10, size=1)
-    assert listed(mine).endswith("· fits")
-    assert listed(mine, Precision.BF16).endswith("needs 18.6 of 12.0 GiB")
+    engine.forecast = foresee
+    models, _ = form.list_anew()
+    titles = {name: label for label, name in models["choices"]}
+    assert titles["demo-base"].endswith("fits, slower")
+    assert "fits" not in titles["demo-turbo"]
 
 
 def test_what_can_be_fetched_is_not_in_the_picker_and_what_is_damaged_is(form, engine):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from engine import Availability, ModelEntry, Precision, Settings, Status
-from ui import strings
+from engine import Availability, Fit, ModelEntry
+from ui import memory_strings, strings
 from ui.markup import Markup, tag
 
-GIB: Final = 2**30
 ASK_SCRIPT: Final = """
 element.addEventListener('click', (event) => {
   const answer = event.target.closest('[data-variant]');
@@ -18,30 +17,19 @@ element.addEventListener('click', (event) => {
 """
 
 
-def choices(
-    models: Sequence[ModelEntry], settings: Settings, status: Status
-) -> list[tuple[str, str]]:
-    """Return label and name of each model, for the memory and the precision of this machine."""
-    limit, there = settings.vram_gb, status.total_bytes
-    there = min(there, int(limit * GIB)) if limit else there
-    wanted = settings.precision
-    if wanted is Precision.AUTO:
-        wanted = status.precision or wanted
-    return [
-        (label(model, _taken(model, settings.precision, wanted), there), model.name)
-        for model in models
-    ]
+def choices(models: Sequence[ModelEntry], fits: Mapping[str, Fit]) -> list[tuple[str, str]]:
+    """Return label and name of each model. fits: how those go with this machine, where known."""
+    return [(label(model, fits.get(model.name)), model.name) for model in models]
 
 
-def label(model: ModelEntry, precision: Precision, there: int) -> str:
-    """Say what a model is, how large, and whether the memory holds it whole."""
+def label(model: ModelEntry, fit: Fit | None) -> str:
+    """Say what a model is, how large, and how it goes with the memory."""
     if model.availability is Availability.DAMAGED:
         return f"{model.title} · {strings.DAMAGED}"
     facts = [model.title, strings.PRECISIONS.get(model.precision, model.precision)]
     facts.append(strings.file_size(model.size))
-    needed = model.needs(precision)
-    if there and needed:
-        facts.append(strings.FITS if needed <= there else strings.needs(needed, there))
+    if fit is not None:
+        facts.append(memory_strings.FITS[fit])
     return " · ".join(facts)
 
 
@@ -55,12 +43,6 @@ def note_markup(model: ModelEntry, *, owner: bool) -> Markup:
             return tag("p", sentence, class_="note warn", role="status")
         case _:
             return tag("p", model.note, class_="note warn", role="alert")
-
-
-def _taken(model: ModelEntry, asked: Precision, wanted: Precision) -> Precision:
-    """Return the precision that a model is loaded in: files of int8 stay so, unless asked."""
-    stored = model.precision.startswith("int8")
-    return Precision.INT8 if stored and asked is Precision.AUTO else wanted
 
 
 def _question() -> Markup:

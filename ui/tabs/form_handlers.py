@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,10 @@ from gradio.utils import get_upload_folder
 
 from engine import (
     BadRequest,
+    Fit,
+    ModelEntry,
     NotFound,
+    Request,
     StudioError,
     Variant,
     read_recipe,
@@ -70,15 +74,26 @@ class FormHandlers:
     @plain_errors()
     def list_anew(self) -> tuple[Any, Any]:
         """Return what the pickers of models and adapters offer now."""
-        shelf, engine = self._page.shelf, self._page.engine
+        shelf = self._page.shelf
         shelf.look_again()
-        models = picker.choices(shelf.offered(), engine.settings, engine.status())
+        offered = shelf.offered()
+        models = picker.choices(offered, self._fits(offered))
         adapters = [
             (entry.name.removesuffix(".safetensors"), entry.name) for entry in shelf.loras()
         ]
         hint = strings.LORA_ADD_INFO if self._page.owner else ""
         info = hint if adapters else f"{strings.LORA_FOLDER_EMPTY} {hint}"
         return gr.update(choices=models), gr.update(choices=adapters, info=info)
+
+    def _fits(self, models: Sequence[ModelEntry]) -> dict[str, Fit]:
+        """Say how each model's usual picture goes with this machine, where that is known."""
+        found = dict[str, Fit]()
+        for model in models:
+            # What cannot be painted with says so itself.
+            with suppress(StudioError):
+                told = self._page.engine.forecast(Request(prompt="", model=model.name))
+                found |= {} if told is None else {model.name: told.fit}
+        return found
 
     @plain_errors()
     def foretell(self, *values: object) -> Markup:

@@ -12,10 +12,7 @@ from engine.hardware import Choice, Host, Rates, Tuning
 from engine.memory import machine_file, tune
 from engine.memory.trial_block import Trial, TrialBlock
 from engine.memory.tune import Contest, apply_tuning, contested, known_tuning
-from engine.model.attention import Checked, sdpa
 from engine.model.config import TransformerConfig
-from engine.quant.products import WEIGHT_ONLY, Integer
-from engine.quant.recipe import BLOCK_LAYERS
 
 CPU = torch.device("cpu")
 TINY = TransformerConfig(dim=64, n_heads=2, axes_dims=(8, 12, 12), cap_feat_dim=32)
@@ -171,40 +168,6 @@ def test_the_number_of_threads_in_use_is_tried_beside_shares_of_the_cores(block,
     assert list(tune._threads(block, CPU)) == ["1"]
 
 
-def test_every_product_computes_the_same_block(block):
-    exact = block.run().float()
-    for put in tune._products(block, CPU).values():
-        put()
-        off = (block.run().float() - exact).norm() / exact.norm()
-        assert 0 < off < tune.BOUND
-
-
-def test_a_product_that_comes_again_is_not_prepared_again(block):
-    integer = Integer()
-    block.use(integer)
-    layers = [block.block.get_submodule(name) for name in BLOCK_LAYERS]
-    first = [layer.prepared for layer in layers]
-    block.use(WEIGHT_ONLY)
-    assert all(layer.product is WEIGHT_ONLY for layer in layers)
-    block.use(integer)
-    assert all(layer.prepared is kept for layer, kept in zip(layers, first, strict=True))
-
-
-def test_each_kernel_of_attention_is_tried_once(block, monkeypatch):
-    def other(q, k, v):
-        return sdpa(q, k, v)
-
-    kernel = Checked("Other", other)
-    monkeypatch.setattr(tune, "choose_attention", lambda *_, **__: kernel)
-    monkeypatch.setattr(tune, "installed", lambda **_: [kernel])
-    ways = tune._attention(block, CPU)
-    assert list(ways) == ["SDPA", "Other"]
-    ways["Other"]()
-    assert block.block.attention.attend is kernel
-    ways["SDPA"]()
-    assert block.block.attention.attend is sdpa
-
-
 def test_each_form_of_a_block_is_made_once_and_attention_stays(block, monkeypatch):
     made = []
 
@@ -242,7 +205,7 @@ def quick(monkeypatch):
 def test_what_was_found_is_kept_for_the_next_start(quick, data_folder):
     assert known_tuning("cpu", data_folder) == Tuning(device="cpu")
     found = tune.tune("cpu", data_folder, lambda: None)
-    assert found.winner("int8 product") in {choice.name for choice in found.choices}
+    assert {choice.subject for choice in found.choices} == {"threads"}
     assert found.seconds > 0
     assert known_tuning("cpu", data_folder) == found
 
