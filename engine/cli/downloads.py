@@ -16,8 +16,7 @@ from engine.hub.plan import DownloadPlan, Step, plan_download
 from engine.hub.record import FILE_NAME, Fault, installed, read_record, verify
 from engine.hub.watch import DownloadProgress
 from engine.request import Precision
-from engine.settings import Settings
-from engine.tasks.find import MODELS
+from engine.settings import Settings, models_folder
 from engine.variants import VARIANTS, by_name
 
 
@@ -47,7 +46,7 @@ def download_model(options: argparse.Namespace) -> int:
     plan = plan_download(
         by_name(options.name),
         Precision(options.precision),
-        (options.to or Settings().data_dir / MODELS).absolute(),
+        (options.to or models_folder(Settings().data_dir)).absolute(),
         [home.absolute() for home in options.homes],
         endpoint=options.endpoint,
     )
@@ -94,7 +93,7 @@ def _must_agree() -> None:
 
 def _folders(name: str) -> list[Path]:
     """Return the folders of a downloaded model, in every precision it is there."""
-    models = Settings().data_dir / MODELS
+    models = models_folder(Settings().data_dir)
     folders = [model.folder for model in installed(models) if model.variant == name]
     if not folders and name in {variant.name for variant in VARIANTS}:
         # With a file missing it no longer counts as installed, but that is what one asks about.

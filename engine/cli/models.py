@@ -15,8 +15,8 @@ from engine.errors import FileRejected, UserError
 from engine.hub.record import Installed, installed
 from engine.lora.names import parse
 from engine.lora.report import LoraReport, describe_lora
-from engine.settings import Settings
-from engine.tasks.find import MODELS, hints, model_path
+from engine.settings import Settings, models_folder
+from engine.tasks.find import hints, model_path
 from engine.variants import VARIANTS, Variant
 
 
@@ -29,7 +29,7 @@ def add_add_options(parser: argparse.ArgumentParser) -> None:
 def list_models(options: argparse.Namespace) -> int:
     """Print the variants the program knows, what there is of each, and what the user added."""
     data_dir = Settings().data_dir
-    here, added = installed(data_dir / MODELS), Library(data_dir).list()
+    here, added = installed(models_folder(data_dir)), Library(data_dir).list()
     if options.json:
         own = [_added_as_json(known, data_dir) for known in added]
         say(json.dumps([*(_as_json(variant, here) for variant in VARIANTS), *own]))

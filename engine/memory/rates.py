@@ -28,6 +28,7 @@ from engine.memory.disk import disk_rate, sample
 from engine.memory.host import host
 from engine.quant.products import choose
 from engine.request import Precision
+from engine.settings import models_folder
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ def _keep(device: str, data_dir: Path, rates: Rates) -> None:
 
 
 def _disk(data_dir: Path, model: Path | None) -> float:
-    file = sample(model, data_dir / "models")
+    file = sample(model, models_folder(data_dir))
     return 0.0 if file is None else _within(disk_rate(file), DISK)
 
 

@@ -29,9 +29,9 @@ from engine.service.links import Link, ProcessLink, ThreadLink
 from engine.service.orders import make_order
 from engine.service.status import Status
 from engine.service.workshop import Workshop
-from engine.settings import Settings
+from engine.settings import Settings, models_folder
 from engine.storage import project_root, sweep_temporary
-from engine.tasks.find import MODELS, find_model
+from engine.tasks.find import find_model
 from engine.variants import VARIANTS, Variant, by_name
 
 _log = logging.getLogger(__name__)
@@ -197,7 +197,7 @@ class Engine:
         return plan_download(
             by_name(name),
             precision,
-            self._settings.data_dir / MODELS,
+            models_folder(self._settings.data_dir),
             cancelled=lambda: self._workshop.closed or cancelled(),
         )
 

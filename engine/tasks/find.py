@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.checkpoints.library import Library
@@ -14,11 +13,9 @@ from engine.errors import FileRejected, NotFound
 from engine.hub.record import installed, installed_folder, verify
 from engine.lora.library import find_lora
 from engine.request import Precision, Request
+from engine.settings import models_folder
 from engine.storage import is_remote
 from engine.variants import SHORT_NAMES, VARIANTS, Variant, by_name
-
-MODELS: Final = "models"
-"""Folder inside the data folder: the models that were downloaded."""
 
 
 def find_model(request: Request, data_dir: Path) -> Checkpoint:
@@ -35,7 +32,7 @@ def check_download(
     Only files that changed since they were last read are read, whole; `Cancelled` ends that.
     """
     folder = checkpoint.path
-    downloads = {model.folder: model for model in installed(data_dir / MODELS)}
+    downloads = {model.folder: model for model in installed(models_folder(data_dir))}
     if folder not in downloads:
         return
     model = downloads[folder]
@@ -48,7 +45,7 @@ def check_download(
 
 def hints(variant: str | None, data_dir: Path) -> Hints:
     """Return what helps to open a model: what the user said, and the models that are here."""
-    homes = tuple(model.folder for model in installed(data_dir / MODELS))
+    homes = tuple(model.folder for model in installed(models_folder(data_dir)))
     return Hints(variant=variant, homes=homes, data=data_dir)
 
 
@@ -90,7 +87,7 @@ def lora_path(name: str, folder: Path) -> Path:
 
 
 def _folder_of(variant: Variant, data_dir: Path, precision: Precision) -> Path:
-    folder = variant.folder or installed_folder(variant, data_dir / MODELS, precision)
+    folder = variant.folder or installed_folder(variant, models_folder(data_dir), precision)
     if folder is not None and folder.exists():
         return folder
     if folder is not None:

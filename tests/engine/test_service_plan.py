@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from engine import Engine, Settings, errors
-from engine.tasks.find import MODELS
+from engine.settings import MODELS
 from engine.variants import by_name
 from tests.engine.fakes import Script
 

@@ -13,7 +13,8 @@ from engine.jobs.order import Order, Output
 from engine.memory.studio import Studio
 from engine.request import Precision, Request
 from engine.run import execute
-from engine.tasks.find import MODELS, find_model
+from engine.settings import MODELS
+from engine.tasks.find import find_model
 from engine.variants import Download, by_name
 from tests.engine.hub.server import QUICK, Hub, source
 from tests.engine.inject import Told

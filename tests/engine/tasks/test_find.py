@@ -13,7 +13,8 @@ import pytest
 from engine.errors import Cancelled, FileRejected, NotFound, UserError
 from engine.hub.record import Record, RecordedFile, folder_for, write_record
 from engine.request import Precision, Request
-from engine.tasks.find import MODELS, check_download, find_model, lora_path, model_path
+from engine.settings import MODELS
+from engine.tasks.find import check_download, find_model, lora_path, model_path
 from engine.variants import VARIANTS, by_name
 from tests.engine.test_run_adapters import write_lora
 
