@@ -16,7 +16,7 @@ from engine.demo.recipe import SIZE_SHARES, SIZES
 from engine.demo.scenes import Mix, Scene, sample_scene
 from engine.model.transformer import SEQUENCE_MULTIPLE
 from engine.model.vae import Vae
-from engine.tasks.text_to_image import TEMPLATE
+from engine.prompts.reading import TEMPLATE
 
 EMPTY_SHARE = 0.1
 """Share of examples without a caption: what guidance pushes away from."""

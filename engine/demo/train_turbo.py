@@ -25,9 +25,9 @@ from engine.demo.train_flow import (
 )
 from engine.demo.trainer import Moment, Run, Trainer
 from engine.model.transformer import SEQUENCE_MULTIPLE
+from engine.prompts.reading import TEMPLATE
 from engine.sampling.guidance import Guidance
 from engine.sampling.schedules import schedule
-from engine.tasks.text_to_image import TEMPLATE
 
 ON_THE_GRID = 0.6
 """Share of examples at exactly the noise levels of the student's schedule."""

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from engine.prompts.reading import Reading, read_prompt
+from engine.prompts.reading import MOST_TOKENS, TRAINED_TOKENS, Reading, read_prompt
 from engine.prompts.wildcards import Expansion, Wildcards
 
-__all__ = ["Expansion", "Reading", "Wildcards", "read_prompt"]
+__all__ = [
+    "MOST_TOKENS",
+    "TRAINED_TOKENS",
+    "Expansion",
+    "Reading",
+    "Wildcards",
+    "read_prompt",
+]

@@ -17,7 +17,7 @@ from engine.memory.tensor_cache import TensorCache
 from engine.model.vae import to_picture_range
 from engine.model.vae_strips import Strips
 from engine.tasks.job import Job
-from engine.tasks.text_to_image import caption, noise
+from engine.tasks.text_to_image import Captioning, caption, noise
 from engine.tasks.watch import Watch
 
 BLACK_MEAN, FLAT_SPREAD = 2.0, 1.0
@@ -27,11 +27,14 @@ BLACK_MEAN, FLAT_SPREAD = 2.0, 1.0
 def encode(job: Job, model: Model, adapted: str, cache: TensorCache) -> Conditions:
     """Return the captions of one picture; without guidance the negative prompt is not read."""
     request = job.request
-    positive = caption(model, request.prompt, adapted, job.warn, cache, job.check)
+    how = Captioning(
+        warn=job.warn, adapted=adapted, way=request.long_prompt, cache=cache, check=job.check
+    )
+    positive = caption(model, request.prompt, how)
     job.check()
     if not request.guidance_scale:
         return Conditions(positive=(positive,), negative=())
-    negative = caption(model, request.negative, adapted, job.warn, cache, job.check)
+    negative = caption(model, request.negative, how)
     return Conditions(positive=(positive,), negative=(negative,))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,37 +12,49 @@ from engine.errors import NumericalError
 from engine.memory.studio import Model
 from engine.memory.tensor_cache import TensorCache, key_of
 from engine.model.config import LATENT_CHANNELS, LATENT_SCALE
+from engine.prompts.reading import TEMPLATE, read_prompt
+from engine.request import LongPrompt
 
-TEMPLATE = ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
-MAX_TOKENS = 512
+
+def _unchecked() -> None:
+    """Default `check` hook."""
 
 
-def caption(
-    model: Model,
-    prompt: str,
-    adapted: str,
-    warn: Callable[[str], None],
-    cache: TensorCache | None = None,
-    check: Callable[[], None] = lambda: None,
-) -> Tensor:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captioning:
+    """How a job's prompts are read.
+
+    adapted: stands for the adapters that change captions. way: what becomes of a long prompt.
+    cache: keeps what the text encoder says for the next process. check: may raise while its weights
+    are read.
+    """
+
+    warn: Callable[[str], None]
+    adapted: str = ""
+    way: LongPrompt = LongPrompt.CUT
+    cache: TensorCache | None = None
+    check: Callable[[], None] = _unchecked
+
+
+def caption(model: Model, prompt: str, how: Captioning) -> Tensor:
     """Return refined caption tokens [P, D] of a prompt, in the transformer's number type.
 
-    Made at most once per model, prompt and `adapted`, which stands for the adapters that change
-    captions. What the text encoder says of a prompt is the same for all adapters, and is kept in
-    `cache` for the next process; `check` may raise while its weights are read. The text is encoded
-    without padding, for what stands right of a token cannot change it. Prompts beyond 512 tokens
-    are cut, as the reference does.
+    Made at most once per model, prompt and adapters. What the text encoder says of a prompt is the
+    same for all adapters. The text is encoded without padding, for what stands right of a token
+    cannot change it.
     """
-    known = model.recall(prompt, adapted)
-    # Counted again for a known prompt: the warning belongs to every job.
-    tokens = model.tokenizer.encode(prompt.join(TEMPLATE)).ids
-    if len(tokens) > MAX_TOKENS:
-        warn(f"The prompt has {len(tokens)} tokens; only the first {MAX_TOKENS} are read.")
+    reading = read_prompt(model.tokenizer, prompt, how.way)
+    # Told for a known prompt too: the warning belongs to every job.
+    if reading.notice is not None:
+        how.warn(reading.notice)
+    # No prompt holds a NUL; one that is read whole is the same in every way.
+    key = prompt if len(reading.ids) == reading.total else f"{how.way}\0{prompt}"
+    known = model.recall(key, how.adapted)
     if known is not None:
         return known
-    refined = model.refine(_features(model, tokens[:MAX_TOKENS], cache, check))[0]
+    refined = model.refine(_features(model, reading.ids, how.cache, how.check))[0]
     _check_finite(refined, model)
-    model.remember(prompt, adapted, refined)
+    model.remember(key, how.adapted, refined)
     return refined
 
 

@@ -16,8 +16,8 @@ from engine.errors import NumericalError
 from engine.memory.studio import Place, Studio
 from engine.memory.tensor_cache import TensorCache
 from engine.model.text_encoder import TextEncoder
-from engine.request import Precision
-from engine.tasks.text_to_image import caption
+from engine.request import LongPrompt, Precision
+from engine.tasks.text_to_image import Captioning, caption
 from tests.tiny import save_tiny_model
 
 FP32 = Place(device="cpu", precision=Precision.FP32)
@@ -44,12 +44,16 @@ def folder(tmp_path):
     return tmp_path / "data" / "cache" / "prompts"
 
 
+def how(cache=None, adapted="", way=LongPrompt.CUT, warn=lambda message: None):
+    return Captioning(warn=warn, adapted=adapted, way=way, cache=cache)
+
+
 def ask(folder, path, prompt=PROMPT, adapted="", place=FP32):
     """Read a prompt as a new process would."""
     model = Studio().model(open_model(path), place, lambda: None)
     cache = None if folder is None else TensorCache(folder)
     with torch.inference_mode():
-        return caption(model, prompt, adapted, lambda message: None, cache)
+        return caption(model, prompt, how(cache, adapted))
 
 
 def test_the_next_process_does_not_read_a_known_prompt(folder, tiny_model, read):
@@ -70,13 +74,36 @@ def test_the_empty_prompt_is_kept_like_any_other(folder, tiny_model, read):
 def test_adapters_refine_a_known_prompt_anew_without_reading_it(folder, tiny_model, read):
     model = Studio().model(open_model(tiny_model), FP32, lambda: None)
     cache = TensorCache(folder)
-    plain = caption(model, PROMPT, "", lambda message: None, cache)
+    plain = caption(model, PROMPT, how(cache))
     with torch.no_grad():
         model.transformer.context_refiner[0].attention.out.weight.mul_(2)
-    adapted = caption(model, PROMPT, "an adapter", lambda message: None, cache)
+    adapted = caption(model, PROMPT, how(cache, "an adapter"))
     assert len(read) == 1
     assert not torch.equal(plain, adapted)
-    assert torch.equal(caption(model, PROMPT, "", lambda message: None, cache), plain)
+    assert torch.equal(caption(model, PROMPT, how(cache)), plain)
+
+
+@pytest.mark.parametrize(("way", "tokens"), [("cut", 512), ("sentence", 510), ("full", 619)])
+def test_a_long_prompt_is_read_as_asked_and_told(tiny_model, read, way, tokens):
+    model = Studio().model(open_model(tiny_model), FP32, lambda: None)
+    told = []
+    # 4 tokens in a sentence with the blank after it, and 19 in the template.
+    with torch.inference_mode():
+        caption(model, "aa. " * 150, how(way=LongPrompt(way), warn=told.append))
+    assert read == [tokens]
+    (notice,) = told
+    assert notice.startswith("The prompt has 619 tokens")
+
+
+def test_ways_to_read_a_long_prompt_are_kept_apart(tiny_model):
+    model = Studio().model(open_model(tiny_model), FP32, lambda: None)
+    with torch.inference_mode():
+        cut, sentence, full, *again = (
+            caption(model, "aa. " * 150, how(way=way)) for way in (*LongPrompt, *LongPrompt)
+        )
+    assert not torch.equal(cut, sentence)
+    assert len(full) > len(cut)
+    assert all(map(torch.equal, (cut, sentence, full), again))
 
 
 def test_another_prompt_precision_or_encoder_is_read(folder, tiny_model, other_model, read):
