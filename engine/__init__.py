@@ -41,7 +41,8 @@ from engine.jobs.order import Output
 from engine.lora.library import LoraEntry
 from engine.lora.report import LoraReport, Verdict
 from engine.memory.forecast import Advice, Fit, Forecast, Note, Remedy
-from engine.presets import HardwarePreset
+from engine.presets import HardwarePreset, Preset, Presets, Shape, Style
+from engine.prompts import MOST_TOKENS, TRAINED_TOKENS, Expansion, Reading, Wildcards
 from engine.request import (
     MAX_COUNT,
     MAX_PIXELS,
@@ -74,8 +75,10 @@ __all__ = [
     "MAX_SIDE",
     "MAX_STEPS",
     "MIN_SIDE",
+    "MOST_TOKENS",
     "SIDE_MULTIPLE",
     "STEP_CACHE_CHOICES",
+    "TRAINED_TOKENS",
     "TRUNCATION_CHOICES",
     "Advice",
     "Attention",
@@ -96,6 +99,7 @@ __all__ = [
     "Downloads",
     "Engine",
     "ErrorReport",
+    "Expansion",
     "Failed",
     "FileRejected",
     "FileType",
@@ -119,10 +123,13 @@ __all__ = [
     "Output",
     "Picture",
     "Precision",
+    "Preset",
+    "Presets",
     "Profile",
     "Progress",
     "QueueFull",
     "Queued",
+    "Reading",
     "Region",
     "Remedy",
     "Request",
@@ -130,11 +137,13 @@ __all__ = [
     "Result",
     "Saving",
     "Settings",
+    "Shape",
     "Size",
     "Stage",
     "Started",
     "Status",
     "StudioError",
+    "Style",
     "Task",
     "Theme",
     "Tuning",
@@ -142,6 +151,7 @@ __all__ = [
     "Variant",
     "Verdict",
     "Warned",
+    "Wildcards",
     "WorkerLost",
     "from_report",
     "models_folder",
