@@ -8,54 +8,94 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import MISSING, fields
+from types import MappingProxyType
 from typing import Any, Final, get_type_hints
 
 import gradio as gr
 
-from engine import CancelledError, Request, Result, from_report
+from engine import BadRequest, CancelledError, Request, Result, Task, from_report
+from ui import strings
 from ui.context import PageContext
 from ui.events import watch
 from ui.handlers import plain_errors
+from ui.uploads import uploaded
 
-PICTURES: Final = frozenset(
-    {
-        "task", "images", "mask", "strength", "feather", "fill", "fill_colour", "soft",
-        "masked_only", "context", "extend", "regions",
-    }
-)  # fmt: skip
+SETTLED: Final = frozenset({"device", "precision"})
+"""What the owner's settings decide."""
+REDRAWN: Final = frozenset({"task", "images", "strength"})
+REPAINTED: Final = REDRAWN | {
+    "mask", "feather", "fill", "fill_colour", "soft", "masked_only", "context", "extend", "regions",
+}  # fmt: skip
 """The fields of a request that say what becomes of input pictures."""
-NOT_OFFERED: Final = frozenset({"device", "precision", "long_prompt"}) | PICTURES
-"""What the owner's settings decide, and what painting from words alone has no use for."""
+ENDPOINTS: Final[Mapping[str, tuple[frozenset[str], str]]] = MappingProxyType(
+    {
+        "generate": (frozenset(), "Paint pictures from words."),
+        "edit": (REDRAWN, "Change one to three pictures by an instruction."),
+        "inpaint": (REPAINTED, "Repaint the white of a mask in a picture, or what is around it."),
+    }
+)
+"""The endpoints: which fields for pictures each takes beside all others, and what it does."""
 
 Answer = list[dict[str, Any]]
 
 
 def build_api(page: PageContext, demo: gr.Blocks) -> None:
     """Add the endpoints to the page that is being built."""
-    names = [field.name for field in fields(Request) if field.name not in NOT_OFFERED]
+    for name, (pictures, said) in ENDPOINTS.items():
+        taken = [f.name for f in fields(Request) if f.name not in SETTLED | (REPAINTED - pictures)]
+        gr.events.api(
+            _typed(_endpoint(page, demo, name, taken), taken),
+            api_name=name,
+            api_description=said,
+            concurrency_limit=None,
+        )
 
-    async def generate(*values: Any) -> Answer:
+
+def _endpoint(
+    page: PageContext, demo: gr.Blocks, endpoint: str, names: list[str]
+) -> Callable[..., Awaitable[Answer]]:
+    async def answer(*values: Any) -> Answer:
         with plain_errors():
-            request = Request.from_json(dict(zip(names, values, strict=True)))
-            await asyncio.to_thread(page.admit, request)
+            given = dict(zip(names, values, strict=True))
+            request = await asyncio.to_thread(_admitted, page, endpoint, given)
             result = await _painted(page, request)
             return [_shown(demo, result, index) for index in range(len(result.pictures))]
 
-    gr.events.api(
-        _typed(generate, names),
-        api_name="generate",
-        api_description="Paint pictures from words.",
-        concurrency_limit=None,
-    )
+    return answer
+
+
+def _admitted(page: PageContext, endpoint: str, given: dict[str, Any]) -> Request:
+    """Return the request that was sent, if it may be painted; uploaded pictures are kept.
+
+    A path that was not uploaded is refused, whoever sends it: a page that is open in the browser
+    may send requests too.
+    """
+    if endpoint != "generate" and not given["images"]:
+        raise BadRequest(strings.NO_INPUT, strings.NO_INPUT_ACTION)
+    if endpoint == "inpaint":
+        given["task"] = Task.INPAINT
+    keep = page.engine.keep_input
+    if isinstance(given.get("images"), list):
+        given["images"] = [keep(uploaded(one)) for one in given["images"]]
+    if given.get("mask") is not None:
+        given["mask"] = keep(uploaded(given["mask"]))
+    if isinstance(given.get("regions"), list):
+        given["regions"] = [
+            {**one, "mask": keep(uploaded(one.get("mask")))} if isinstance(one, dict) else one
+            for one in given["regions"]
+        ]
+    request = Request.from_json(given)
+    page.admit(request)
+    return request
 
 
 def _typed(
     endpoint: Callable[..., Awaitable[Answer]], names: list[str]
 ) -> Callable[..., Awaitable[Answer]]:
     """Give an endpoint these fields of a request as its parameters, for Gradio to read."""
-    hints = get_type_hints(Request)
+    hints = {**get_type_hints(Request), "images": list, "mask": Any, "regions": list}
     defaults = {field.name: field.default for field in fields(Request)}
     parameters = [
         inspect.Parameter(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
@@ -23,12 +23,63 @@ def client(served, tmp_path_factory):
 
 def test_the_endpoint_takes_the_fields_of_a_request_by_name(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/generate"}
+    assert set(endpoints) == {"/generate", "/edit", "/inpaint"}
     offered = {p["parameter_name"]: p for p in endpoints["/generate"]["parameters"]}
     assert set(offered) <= set(Request(prompt="").to_json())
     assert offered["count"]["parameter_default"] == 1
     assert {"loras", "lora_partial", "variant"} <= set(offered)
     assert not {"device", "precision"} & set(offered)
+
+
+def test_each_endpoint_takes_what_the_command_of_its_name_takes(client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    offered = {
+        name: {p["parameter_name"] for p in endpoint["parameters"]}
+        for name, endpoint in endpoints.items()
+    }
+    assert offered["/edit"] - offered["/generate"] == {"images", "strength", "task"}
+    assert {"mask", "feather", "extend", "regions"} <= offered["/inpaint"] - offered["/edit"]
+
+
+@pytest.fixture
+def drawn(tmp_path) -> str:
+    Image.new("RGB", (64, 64), "teal").save(tmp_path / "input.png")
+    return str(tmp_path / "input.png")
+
+
+def test_a_picture_is_edited_by_what_was_uploaded(client, drawn):
+    asked = {"images": [handle_file(drawn)], "strength": 0.4, "prompt": "a hill"}
+    (made,) = client.predict(**asked, api_name="/edit")
+    told = made["recipe"]["request"]
+    assert (told["strength"], len(told["images"])) == (0.4, 1)
+    assert told["images"][0].startswith("input:")
+
+
+def test_a_mask_and_its_regions_are_uploaded_too(client, drawn):
+    picture = handle_file(drawn)
+    asked = {
+        "images": [picture], "mask": picture, "feather": 4, "prompt": "a hill",
+        "regions": [{"prompt": "a door", "mask": picture}],
+    }  # fmt: skip
+    (made,) = client.predict(**asked, api_name="/inpaint")
+    told = made["recipe"]["request"]
+    assert told["mask"] == told["regions"][0]["mask"] == told["images"][0]
+    assert told["task"] == "inpaint"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"images": []}, "no picture to change"),
+        ({"images": "x.png"}, "at most 3"),
+        ({"images": ["/etc/passwd"]}, "did not arrive"),
+        ({"images": [{"path": "/etc/passwd"}]}, "did not arrive"),
+        ({"images": ["input:" + "0" * 64]}, "did not arrive"),
+    ],
+)
+def test_no_file_is_read_that_was_not_uploaded(client, wrong, sentence):
+    with pytest.raises(AppError, match=sentence):
+        client.predict(prompt="a hill", **wrong, api_name="/edit")
 
 
 def test_a_picture_comes_with_its_recipe(client):

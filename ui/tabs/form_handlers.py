@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import gradio as gr
 from gradio.blocks import Block
-from gradio.utils import get_upload_folder
 
 from engine import (
     BadRequest,
@@ -31,6 +29,7 @@ from ui.context import PageContext
 from ui.handlers import plain_errors
 from ui.markup import Markup
 from ui.tabs.lora_handlers import LoraHandlers
+from ui.uploads import uploaded
 
 Updates = dict[Block, Any]
 
@@ -165,7 +164,7 @@ class FormHandlers:
     @plain_errors()
     def restore(self, event: gr.EventData, model: str) -> Updates:
         """Take the settings of a dropped picture, and say what was left out."""
-        return self._take_over(read_recipe(_uploaded(event.path)), model)
+        return self._take_over(read_recipe(uploaded(event.path)), model)
 
     def _take_over(self, recipe: Mapping[str, object], model: str) -> Updates:
         request, notes = request_from_recipe(dict(recipe))
@@ -186,15 +185,6 @@ class FormHandlers:
             self._form.model_note: picker.note_markup(found, owner=self._page.owner),
             self._restored: shown_request,
         }
-
-
-def _uploaded(path: object) -> Path:
-    """Return the file that a browser uploaded; what it names elsewhere is not looked at."""
-    folder = Path(get_upload_folder()).resolve()
-    found = Path(path).resolve() if isinstance(path, str) and "\0" not in path else folder
-    if folder not in found.parents:
-        raise NotFound(strings.NOT_UPLOADED, strings.NOT_UPLOADED_ACTION)
-    return found
 
 
 def picture_at(index: object, shown: tuple[Shown, ...]) -> Shown:
