@@ -338,4 +338,4 @@ def test_bad_settings_of_the_last_run_are_mentioned(engine):
 
 def test_only_the_commands_are_offered_to_other_programs(demo):
     offered = {fn.api_name for fn in demo.fns.values() if fn.api_visibility != "private"}
-    assert offered == {"generate"}
+    assert offered == {"generate", "edit", "inpaint"}
