@@ -63,12 +63,24 @@ from engine.request import (
 )
 from engine.service import Engine, Status
 from engine.service.catalogue import Availability, Catalogue, ModelEntry
+from engine.service.series import (
+    MAX_ITEMS,
+    Item,
+    ItemReport,
+    ItemState,
+    Series,
+    SeriesPlan,
+    SeriesReport,
+    SheetPlan,
+)
 from engine.settings import Attention, FileType, Language, Profile, Settings, Theme, models_folder
+from engine.sheets import Cell, Sheet
 from engine.variants import Ignored, Limits, Size, Variant
 from engine.variants.step_saving import STEP_CACHE_CHOICES, TRUNCATION_CHOICES, Saving
 
 __all__ = [
     "MAX_COUNT",
+    "MAX_ITEMS",
     "MAX_PIXELS",
     "MAX_PROMPT_CHARACTERS",
     "MAX_SEED",
@@ -88,6 +100,7 @@ __all__ = [
     "Cancelled",
     "CancelledError",
     "Catalogue",
+    "Cell",
     "Choice",
     "Device",
     "DiskError",
@@ -108,6 +121,9 @@ __all__ = [
     "Forecast",
     "HardwarePreset",
     "Ignored",
+    "Item",
+    "ItemReport",
+    "ItemState",
     "JobEvent",
     "Language",
     "Limits",
@@ -136,8 +152,13 @@ __all__ = [
     "ResourceError",
     "Result",
     "Saving",
+    "Series",
+    "SeriesPlan",
+    "SeriesReport",
     "Settings",
     "Shape",
+    "Sheet",
+    "SheetPlan",
     "Size",
     "Stage",
     "Started",
