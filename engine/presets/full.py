@@ -108,8 +108,8 @@ def _fault(name: str, value: object) -> str | None:
     """Say what is wrong with one setting, if anything is."""
     if value is None:
         return f"{name} has no value."
-    if any(PureWindowsPath(file).name != file for file in _files(name, value)):
-        return f"The {name} {value!r:.80} is a path."
+    if not all(map(_is_name, _files(name, value))):
+        return f"The {name} {value!r:.80} must be a name, without a path."
     given: dict[str, Any] = {"prompt": "", name: value}
     try:
         Request.from_json(given)
@@ -124,6 +124,10 @@ def _files(name: str, value: object) -> list[str]:
         return [str(value)]
     entries = value if name == "loras" and isinstance(value, list) else []
     return [str(entry.get("name", "")) for entry in entries if isinstance(entry, dict)]
+
+
+def _is_name(text: str) -> bool:
+    return text not in {"", ".", ".."} and PureWindowsPath(text).name == text
 
 
 def _note(value: object, what: str) -> str:

@@ -24,6 +24,8 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
 )
 """The settings that a style may recommend, besides a shape; both ends included."""
 
+_STOPS = (".", "!", "?", "…", "。", "！", "？")  # noqa: RUF001
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
@@ -41,11 +43,11 @@ class Style:
     settings: Mapping[str, float] = field(default_factory=dict)
 
     def apply(self, prompt: str) -> str:
-        """Return the style's sentences around a prompt; an end of a sentence comes but once."""
+        """Return the style's sentences around a prompt; the stop of its last sentence comes once."""
         before, after = self.prompt.split(SLOT)
         said = prompt.strip()
-        if after.startswith((".", ",")) and said.endswith((".", "!", "?", "。", "！", "？")):  # noqa: RUF001
-            said = said.rstrip(".。")
+        if said.endswith(_STOPS):
+            after = after.removeprefix(".")
         return f"{before}{said}{after}"
 
     def apply_negative(self, negative: str) -> str:

@@ -21,12 +21,14 @@ from engine.hub.service import Downloads
 from engine.inputs import Inputs
 from engine.jobs.order import Output
 from engine.memory.forecast import Forecast
-from engine.presets import HardwarePreset, hardware_presets
-from engine.request import Precision, Request
+from engine.presets import HardwarePreset, Presets, hardware_presets
+from engine.prompts import Reading
+from engine.request import LongPrompt, Precision, Request
 from engine.service.catalogue import Catalogue
 from engine.service.forecast import foresee
 from engine.service.links import Link, ProcessLink, ThreadLink
 from engine.service.orders import make_order
+from engine.service.reader import PromptReader
 from engine.service.status import Status
 from engine.service.workshop import Workshop
 from engine.settings import Settings, models_folder
@@ -55,6 +57,7 @@ class Engine:
     ) -> None:
         self._settings = settings or Settings()
         self._downloads = Downloads()
+        self._reader = PromptReader()
         # Of a large folder that takes a while.
         folder = self._settings.output_folder
         threading.Thread(target=sweep_temporary, args=(folder,), daemon=True).start()
@@ -167,6 +170,18 @@ class Engine:
         for notice in notices:
             _log.warning("%s", notice)
         return found
+
+    @property
+    def presets(self) -> Presets:
+        """Styles, shapes, full presets and word lists: the program's and the user's."""
+        return Presets(self._settings.data_dir)
+
+    def read_prompt(self, prompt: str, model: str, way: LongPrompt = LongPrompt.CUT) -> Reading:
+        """Say how a model reads a prompt: its tokens, and what is left out of a long one.
+
+        Raise `NotFound` or `FileRejected` where the model's files are not here or cannot be read.
+        """
+        return self._reader.read(prompt, model, way, self._settings.data_dir)
 
     def models(self) -> tuple[Variant, ...]:
         """Return the model variants that the program knows, in the order to offer them."""
