@@ -34,9 +34,13 @@ from engine.events import (
 )
 from engine.hardware import Choice, Tuning
 from engine.hub.plan import DownloadPlan
+from engine.hub.relay import Relay, RelaySource, prepare_relay
 from engine.hub.service import Downloads, DownloadState, DownloadStatus
 from engine.hub.watch import DownloadProgress
 from engine.images.metadata import read_recipe, request_from_recipe
+from engine.images.open import open_picture
+from engine.inputs import PREFIX as INPUT_PREFIX
+from engine.inputs import find_input
 from engine.jobs.order import Output
 from engine.lora.library import LoraEntry
 from engine.lora.report import LoraReport, Verdict
@@ -44,9 +48,13 @@ from engine.memory.forecast import Advice, Fit, Forecast, Note, Remedy
 from engine.presets import HardwarePreset, Preset, Presets, Shape, Style
 from engine.prompts import MOST_TOKENS, TRAINED_TOKENS, Expansion, Reading, Wildcards
 from engine.request import (
+    MAX_CONTEXT,
     MAX_COUNT,
+    MAX_EXTENSION,
+    MAX_FEATHER,
     MAX_PIXELS,
     MAX_PROMPT_CHARACTERS,
+    MAX_REGIONS,
     MAX_SEED,
     MAX_SIDE,
     MAX_STEPS,
@@ -79,10 +87,15 @@ from engine.variants import Ignored, Limits, Size, Variant
 from engine.variants.step_saving import STEP_CACHE_CHOICES, TRUNCATION_CHOICES, Saving
 
 __all__ = [
+    "INPUT_PREFIX",
+    "MAX_CONTEXT",
     "MAX_COUNT",
+    "MAX_EXTENSION",
+    "MAX_FEATHER",
     "MAX_ITEMS",
     "MAX_PIXELS",
     "MAX_PROMPT_CHARACTERS",
+    "MAX_REGIONS",
     "MAX_SEED",
     "MAX_SIDE",
     "MAX_STEPS",
@@ -147,6 +160,8 @@ __all__ = [
     "Queued",
     "Reading",
     "Region",
+    "Relay",
+    "RelaySource",
     "Remedy",
     "Request",
     "ResourceError",
@@ -174,8 +189,11 @@ __all__ = [
     "Warned",
     "Wildcards",
     "WorkerLost",
+    "find_input",
     "from_report",
     "models_folder",
+    "prepare_relay",
+    "open_picture",
     "read_recipe",
     "request_from_recipe",
 ]
