@@ -192,8 +192,8 @@ __all__ = [
     "find_input",
     "from_report",
     "models_folder",
-    "prepare_relay",
     "open_picture",
+    "prepare_relay",
     "read_recipe",
     "request_from_recipe",
 ]
