@@ -67,7 +67,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--float32", action="store_true")
     parser.add_argument("--streamed", choices=("paged", "file"), default="")
-    parser.add_argument("--layers", type=int, default=TransformerConfig.n_layers)
+    parser.add_argument("--layers", type=int, default=TransformerConfig().n_layers)
     given = parser.parse_args()
     model = given.folder / "full-size-model"
     model.mkdir()
