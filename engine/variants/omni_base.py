@@ -25,6 +25,7 @@ OMNI_BASE: Final = Variant(
     ignores=(),
     sizes=SIZES,
     examples=EXAMPLES,
+    edits=True,
     unavailable="The weights of Z-Image-Omni-Base have not been published: nothing can be fetched. "
     "Give the path of a file of your own.",
 )

@@ -100,6 +100,7 @@ class Variant:
     downloads: what can be fetched, the first being the default; no two of one precision.
     unavailable: why there are no public weights, for the user to read; None where there are.
     solver: FLOW takes any schedule and sampler, TWINFLOW has its own.
+    edits: whether it changes pictures by instruction, taking them as references.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Variant:
     downloads: tuple[Download, ...] = ()
     unavailable: str | None = None
     solver: Solver = Solver.FLOW
+    edits: bool = False
 
     @property
     def vocabulary(self) -> frozenset[str] | None:
