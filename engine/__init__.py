@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.chains import Chain, trace
 from engine.errors import (
     BadRequest,
     BugError,
@@ -40,8 +41,10 @@ from engine.hub.watch import DownloadProgress
 from engine.images.metadata import read_recipe, request_from_recipe
 from engine.images.open import open_picture
 from engine.inputs import PREFIX as INPUT_PREFIX
-from engine.inputs import find_input
+from engine.inputs import Inputs, find_input
 from engine.jobs.order import Output
+from engine.journal.jobs import JobState
+from engine.journal.pictures import PastPicture, Search
 from engine.lora.library import LoraEntry
 from engine.lora.report import LoraReport, Verdict
 from engine.memory.forecast import Advice, Fit, Forecast, Note, Remedy
@@ -71,6 +74,8 @@ from engine.request import (
 )
 from engine.service import Engine, Status
 from engine.service.catalogue import Availability, Catalogue, ModelEntry
+from engine.service.history import History
+from engine.service.queue import Queue, QueuedJob
 from engine.service.series import (
     MAX_ITEMS,
     Item,
@@ -114,6 +119,7 @@ __all__ = [
     "CancelledError",
     "Catalogue",
     "Cell",
+    "Chain",
     "Choice",
     "Device",
     "DiskError",
@@ -133,11 +139,14 @@ __all__ = [
     "Fit",
     "Forecast",
     "HardwarePreset",
+    "History",
     "Ignored",
+    "Inputs",
     "Item",
     "ItemReport",
     "ItemState",
     "JobEvent",
+    "JobState",
     "Language",
     "Limits",
     "LongPrompt",
@@ -150,14 +159,17 @@ __all__ = [
     "NumericalError",
     "OutOfMemory",
     "Output",
+    "PastPicture",
     "Picture",
     "Precision",
     "Preset",
     "Presets",
     "Profile",
     "Progress",
+    "Queue",
     "QueueFull",
     "Queued",
+    "QueuedJob",
     "Reading",
     "Region",
     "Relay",
@@ -167,6 +179,7 @@ __all__ = [
     "ResourceError",
     "Result",
     "Saving",
+    "Search",
     "Series",
     "SeriesPlan",
     "SeriesReport",
@@ -193,7 +206,9 @@ __all__ = [
     "from_report",
     "models_folder",
     "open_picture",
+    "open_picture",
     "prepare_relay",
     "read_recipe",
     "request_from_recipe",
+    "trace",
 ]

@@ -17,7 +17,7 @@ LAYERS = (
     {"worker"},
     {"run"},
     {"tasks", "denoise"},
-    {"checkpoints", "lora", "quant", "memory", "images", "hub", "sheets"},
+    {"checkpoints", "lora", "quant", "memory", "images", "hub", "chains", "sheets"},
     {"model", "sampling", "variants"},
     {"cache", "inputs", "storage", "settings", "log", "jobs", "journal", "presets", "prompts"},
     {"request", "checks", "events", "errors", "hardware", "strict_json", "setup"},
