@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine.model.transformer import Context, Modulation, Transformer
 from engine.sampling.guidance import Guidance
-from engine.sampling.samplers import Sampler
+from engine.sampling.samplers import Sampler, Velocity
 from engine.sampling.schedules import model_times
 from engine.sampling.step_cache import StepCache
 
@@ -34,6 +34,9 @@ class Conditions:
 OnStep = Callable[[int, Tensor], None]
 """Called after each step with its index and the predicted clean latents [B, 16, h, w]; may raise
 to cancel."""
+
+Keep = Callable[[Tensor, int], Tensor]
+"""Given the latents [B, 16, h, w] after a step, and its index, returns those to go on with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,14 +123,24 @@ class Denoiser:
         return self._transformer.end(tokens, modulation, context, size).float()
 
 
+def free(latents: Tensor, step: int) -> Tensor:
+    """Return latents [B, 16, h, w] as they are: all of the picture may change."""
+    return latents
+
+
 @torch.inference_mode()
 def denoise(
-    denoiser: Denoiser, latents: Tensor, sigmas: Tensor, sampler: Sampler, on_step: OnStep
+    velocity: Velocity,
+    latents: Tensor,
+    sigmas: Tensor,
+    sampler: Sampler,
+    on_step: OnStep,
+    keep: Keep = free,
 ) -> Tensor:
-    """Turn noise [B, 16, h, w] float32 into clean latents along sigmas [S + 1]."""
+    """Turn noisy latents [B, 16, h, w] float32 into clean ones along sigmas [S + 1]."""
 
     def after_step(latents: Tensor, clean: Tensor, step: int) -> Tensor:
         on_step(step, clean)
-        return latents
+        return keep(latents, step)
 
-    return sampler(denoiser, latents, sigmas, after_step)
+    return sampler(velocity, latents, sigmas, after_step)
