@@ -206,7 +206,6 @@ __all__ = [
     "from_report",
     "models_folder",
     "open_picture",
-    "open_picture",
     "prepare_relay",
     "read_recipe",
     "request_from_recipe",
