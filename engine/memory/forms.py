@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.memory.shortage import is_device_lost, is_out_of_memory
 from engine.model.attempt import attempt, in_one_line
-from engine.model.layers import Block, BlockForm, BlockModulation, plain
+from engine.model.layers import Block, BlockForm, BlockModulation, Change, plain
 from engine.model.rope import Rotation
 from engine.quant.fused_block import Kernels, fits, fused
 from engine.quant.linear import Int8Linear
@@ -52,10 +52,10 @@ class FusedForm:
         x: Tensor,
         angles: Rotation,
         lengths: Sequence[int] | None,
-        modulation: BlockModulation | None,
+        modulation: Change | None,
     ) -> Tensor:
         """Run a block over tokens `x`, [G, T, D] -> [G, T, D]."""
-        if modulation is None or not self._works or not fits(block, modulation):
+        if not isinstance(modulation, BlockModulation) or not self._fits(block, modulation):
             return plain(block, x, angles, lengths, modulation)
 
         def fast() -> Tensor:
@@ -75,6 +75,9 @@ class FusedForm:
             self._works = False
             report(error, "the fused form of blocks")
             return slow()
+
+    def _fits(self, block: Block, modulation: BlockModulation) -> bool:
+        return self._works and fits(block, modulation)
 
     def _is_right(self, block: Block, x: Tensor) -> bool:
         """Say whether a block gives the same in both forms; tokens are of the type of `x`."""
@@ -108,7 +111,7 @@ class CompiledForm:
         x: Tensor,
         angles: Rotation,
         lengths: Sequence[int] | None,
-        modulation: BlockModulation | None,
+        modulation: Change | None,
     ) -> Tensor:
         """Run a block over tokens `x`, [G, T, D] -> [G, T, D]."""
         inputs = (block, x, angles, lengths, modulation)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from engine.model.attempt import attempt, in_one_line
-from engine.model.layers import Block, BlockForm, BlockModulation
+from engine.model.layers import Block, BlockForm, BlockModulation, Change
 from engine.model.rope import Rotation
 from engine.quant.fused_block import fits
 
@@ -146,14 +146,14 @@ class Graphs:
         x: Tensor,
         angles: Rotation,
         lengths: Sequence[int] | None,
-        modulation: BlockModulation | None,
+        modulation: Change | None,
     ) -> Tensor:
         """Run a block over tokens `x`, [G, T, D] -> [G, T, D]."""
 
         def run() -> Tensor:
             return self._form(block, x, angles, lengths, modulation)
 
-        if modulation is None or not self._works or not fits(block, modulation):
+        if not isinstance(modulation, BlockModulation) or not self._fits(block, modulation):
             return run()
         layout = self._layout(x, angles, lengths, modulation)
         layout.visits += 1
@@ -179,6 +179,9 @@ class Graphs:
         if replay is not None:
             layout.graphs[weights] = replay
         return right
+
+    def _fits(self, block: Block, modulation: BlockModulation) -> bool:
+        return self._works and fits(block, modulation)
 
     def _layout(
         self,

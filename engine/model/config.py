@@ -14,9 +14,17 @@ SIZE_MULTIPLE = 16
 """Picture sides are multiples of this: one transformer token covers 2 x 2 latent cells."""
 
 
+SEQUENCE_MULTIPLE = 32
+"""Captions and images are padded with learned tokens to a multiple of this."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformerConfig:
-    """Numbers of an S3-DiT; the defaults are those of the public 6 B model."""
+    """Numbers of an S3-DiT; the defaults are those of the public 6 B model.
+
+    siglip_feat_dim: width of the vision encoder's features that an Omni model takes; None for all
+    others, which take none.
+    """
 
     dim: int = 3840
     n_layers: int = 30
@@ -24,6 +32,7 @@ class TransformerConfig:
     n_heads: int = 30
     norm_eps: float = 1e-5
     cap_feat_dim: int = 2560
+    siglip_feat_dim: int | None = None
     rope_theta: float = 256.0
     axes_dims: tuple[int, int, int] = (32, 48, 48)
     t_scale: float = 1000.0
@@ -61,3 +70,21 @@ class VaeConfig:
     norm_num_groups: int = 32
     scaling_factor: float = 0.3611
     shift_factor: float = 0.1159
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisionConfig:
+    """Numbers of a SigLIP 2 vision encoder (arXiv 2502.14786); the defaults are Omni's.
+
+    num_patches: of the grid that positions were learned on, a square. max_patches: into how many a
+    picture is cut at most.
+    """
+
+    hidden_size: int = 1152
+    intermediate_size: int = 4304
+    num_hidden_layers: int = 27
+    num_attention_heads: int = 16
+    patch_size: int = 16
+    num_patches: int = 256
+    layer_norm_eps: float = 1e-6
+    max_patches: int = 256

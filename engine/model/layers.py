@@ -39,12 +39,21 @@ class BlockModulation(NamedTuple):
     ffn_gate: Tensor
 
 
-Tokenwise = Callable[[Tensor], Tensor]
-"""What treats each token alone, [G, T, D] -> [G, T, D]."""
+class Mixture(NamedTuple):
+    """Two times in one sequence: where `is_clean`, [G or 1, T, 1] bool, tokens are of pictures."""
 
-BlockForm = Callable[
-    ["Block", Tensor, Rotation, Sequence[int] | None, BlockModulation | None], Tensor
-]
+    noisy: BlockModulation
+    clean: BlockModulation
+    is_clean: Tensor
+
+
+Change = BlockModulation | Mixture
+"""What time does to the tokens of a block."""
+
+Tokenwise = Callable[..., Tensor]
+"""What treats each token alone, [G, T, D] -> [G, T, D]; perhaps with more that is known of each."""
+
+BlockForm = Callable[["Block", Tensor, Rotation, Sequence[int] | None, Change | None], Tensor]
 """A way to compute a block: what `Block.forward` does."""
 
 
@@ -88,9 +97,12 @@ class Attention(nn.Module):
         angles: Rotation,
         lengths: Sequence[int] | None,
         first: Tokenwise = _as_it_is,
+        beside: Sequence[Tensor] = (),
     ) -> Tensor:
-        """Mix the tokens of each sequence of `first(x)`, [G, T, D] -> [G, T, D]."""
-        q, k, v = self.qkv(tokenwise(first, x)).unflatten(-1, (3, -1, self.head_dim)).unbind(-3)
+        """Mix the tokens of each sequence of `first(x, *beside)`, [G, T, D] -> [G, T, D]."""
+        q, k, v = (
+            self.qkv(tokenwise(first, x, *beside)).unflatten(-1, (3, -1, self.head_dim)).unbind(-3)
+        )
         q, k = _rotated(self.q_norm, q, angles), _rotated(self.k_norm, k, angles)
         step = None
         if self.in_half:
@@ -134,15 +146,17 @@ class FeedForward(nn.Module):
         self.w13 = nn.Linear(config.dim, 2 * config.ffn_dim, bias=False)
         self.w2 = nn.Linear(config.ffn_dim, config.dim, bias=False)
 
-    def forward(self, x: Tensor, first: Tokenwise = _as_it_is) -> Tensor:
-        """Transform each token of `first(x)`, [G, T, D] -> [G, T, D]."""
+    def forward(
+        self, x: Tensor, first: Tokenwise = _as_it_is, beside: Sequence[Tensor] = ()
+    ) -> Tensor:
+        """Transform each token of `first(x, *beside)`, [G, T, D] -> [G, T, D]."""
 
-        def gated(part: Tensor) -> Tensor:
-            gate, value = self.w13(tokenwise(first, part)).chunk(2, dim=-1)
+        def gated(*part: Tensor) -> Tensor:
+            gate, value = self.w13(tokenwise(first, *part)).chunk(2, dim=-1)
             return tokenwise(_swiglu, gate, value, out=gate)
 
         # One layer after the other, so that each needs its weight only once.
-        out: Tensor = self.w2(tokenwise(gated, x, most=PRODUCT_TOKENS))
+        out: Tensor = self.w2(tokenwise(gated, x, *beside, most=PRODUCT_TOKENS))
         return out
 
 
@@ -183,7 +197,7 @@ class Block(nn.Module):
         x: Tensor,
         angles: Rotation,
         lengths: Sequence[int] | None = None,
-        modulation: BlockModulation | None = None,
+        modulation: Change | None = None,
     ) -> Tensor:
         """Run the block over tokens `x`, [G, T, D] -> [G, T, D]; `x` itself is not changed."""
         return self.form(self, x, angles, lengths, modulation)
@@ -194,29 +208,51 @@ def plain(
     x: Tensor,
     angles: Rotation,
     lengths: Sequence[int] | None,
-    modulation: BlockModulation | None,
+    modulation: Change | None,
 ) -> Tensor:
     """Compute a block with operations of PyTorch, tokens `x` [G, T, D] -> [G, T, D]."""
-    scale1, gate1, scale2, gate2 = modulation or (None,) * 4
+    levels, beside = _levels(modulation)
+    scale1, gate1, scale2, gate2 = levels
     first = partial(_scaled, block.attention_norm1, scale1)
-    mixed = block.attention(x, angles, lengths, first)
-    x = _added(block.attention_norm2, x, mixed, gate1, out=mixed)
+    mixed = block.attention(x, angles, lengths, first, beside)
+    x = _added(block.attention_norm2, (x, mixed, *beside), gate1, out=mixed)
     del mixed
-    change = block.feed_forward(x, partial(_scaled, block.ffn_norm1, scale2))
-    return _added(block.ffn_norm2, x, change, gate2, out=x)
+    change = block.feed_forward(x, partial(_scaled, block.ffn_norm1, scale2), beside)
+    return _added(block.ffn_norm2, (x, change, *beside), gate2, out=x)
 
 
-def _scaled(norm: RMSNorm, scale: Tensor | None, x: Tensor) -> Tensor:
-    """Norm tokens [G, T, D] and scale them by [S, 1, D]."""
-    normed: Tensor = norm(x)
-    return normed if scale is None else normed * scale
+Level = tuple[Tensor, ...]
+"""What scales or gates tokens, [S, 1, D] each: nothing, one for all, or that of noisy and that of
+clean ones."""
 
 
-def _added(norm: RMSNorm, x: Tensor, change: Tensor, gate: Tensor | None, *, out: Tensor) -> Tensor:
-    """Add a normed change to tokens, both [G, T, D], as far as [S, 1, D] lets it through."""
+def _levels(modulation: Change | None) -> tuple[Sequence[Level], Sequence[Tensor]]:
+    """Return the four levels of a block, and what tells of each token which of them is its own."""
+    if modulation is None:
+        return ((),) * 4, ()
+    if isinstance(modulation, BlockModulation):
+        return [(each,) for each in modulation], ()
+    pairs = zip(modulation.noisy, modulation.clean, strict=True)
+    return list(pairs), (modulation.is_clean,)
 
-    def work(part: Tensor, some: Tensor) -> Tensor:
-        normed: Tensor = norm(some)
-        return part + (normed if gate is None else gate * normed)
 
-    return tokenwise(work, x, change, out=out)
+def _leveled(x: Tensor, level: Level, is_clean: Sequence[Tensor]) -> Tensor:
+    """Multiply tokens [G, T, D] by their level; is_clean: [G or 1, T, 1] where there are two."""
+    if not is_clean:
+        return level[0] * x if level else x
+    noisy, clean = level
+    return torch.where(is_clean[0], clean, noisy) * x
+
+
+def _scaled(norm: RMSNorm, scale: Level, x: Tensor, *is_clean: Tensor) -> Tensor:
+    """Norm tokens [G, T, D] and scale them."""
+    return _leveled(norm(x), scale, is_clean)
+
+
+def _added(norm: RMSNorm, inputs: Sequence[Tensor], gate: Level, *, out: Tensor) -> Tensor:
+    """Add a normed change to tokens as far as it is let through; both come first, [G, T, D]."""
+
+    def work(part: Tensor, some: Tensor, *is_clean: Tensor) -> Tensor:
+        return part + _leveled(norm(some), gate, is_clean)
+
+    return tokenwise(work, *inputs, out=out)

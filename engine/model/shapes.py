@@ -39,6 +39,20 @@ def transformer_shapes(config: TransformerConfig) -> Shapes:
         found |= _block(f"context_refiner.{number}", config, modulated=False)
     for number in range(config.n_layers):
         found |= _block(f"layers.{number}", config, modulated=True)
+    return found | _sight(config)
+
+
+def _sight(config: TransformerConfig) -> Shapes:
+    """What takes the vision encoder's features, in an Omni model."""
+    if config.siglip_feat_dim is None:
+        return {}
+    found: Shapes = {
+        "siglip_pad_token": (1, config.dim),
+        "siglip_embedder.0.weight": (config.siglip_feat_dim,),
+        **_layer("siglip_embedder.1", config.siglip_feat_dim, config.dim),
+    }
+    for number in range(config.n_refiner_layers):
+        found |= _block(f"siglip_refiner.{number}", config, modulated=False)
     return found
 
 

@@ -1,4 +1,4 @@
-"""How much memory the autoencoder's decoder needs, reckoned without PyTorch.
+"""How much memory the autoencoder needs, reckoned without PyTorch.
 
 Counted are the maps and strips that are alive together at each layer; the largest sum is the
 answer. Weights are not counted, nor the scratch memory of a convolution kernel.
@@ -41,6 +41,25 @@ def decode_footprint(
     return max(peaks) + 2 * item_bytes * config.latent_channels * cells
 
 
+def encode_footprint(
+    config: VaeConfig, width: int, height: int, item_bytes: int, rows: int | None, on_host: bool
+) -> int:
+    """Return the most bytes that encoding one picture holds at a time; else as for decoding."""
+    widths = config.block_out_channels
+    size = _Size(height, width, item_bytes, rows, on_host)
+    picture = size.map(PICTURE_CHANNELS)
+    peaks = [size.conv(PICTURE_CHANNELS, widths[0])]
+    for index, (before, after) in enumerate(pairwise((widths[0], *widths))):
+        peaks += size.resnet(before, after)
+        peaks += size.resnet(after, after)
+        if index < len(widths) - 1:
+            peaks.append(size.downsample(after))
+            size = size.halved()
+    peaks += [*size.resnet(widths[-1], widths[-1]), size.attention(widths[-1])]
+    peaks.append(size.conv(widths[-1], 2 * config.latent_channels))
+    return max(peaks) + picture
+
+
 @dataclass(frozen=True, slots=True)
 class _Size:
     """Maps of one size, and how they are cut."""
@@ -53,6 +72,9 @@ class _Size:
 
     def doubled(self) -> _Size:
         return _Size(2 * self.height, 2 * self.width, self.item, self.rows, self.on_host)
+
+    def halved(self) -> _Size:
+        return _Size(self.height // 2, self.width // 2, self.item, self.rows, self.on_host)
 
     @property
     def strip(self) -> int:
@@ -102,6 +124,15 @@ class _Size:
         weight = 9 * channels * channels * self.item
         whole = self.map(channels) + (0 if strip == large.height else large.map(channels))
         return whole + window + weight + max(twice, done)
+
+    def downsample(self, channels: int) -> int:
+        small = self.halved()
+        strip = min(small.height, max(1, (self.rows or self.height) // 2))
+        taken = self.band(channels, 2 * strip + 1) * self.on_host
+        padded = channels * (2 * strip + 1) * (self.width + 1) * self.item
+        weight = 9 * channels * channels * self.item
+        working = taken + padded + weight + small.band(channels, strip)
+        return self.map(channels) + small.map(channels) + working
 
     def attention(self, channels: int) -> int:
         """Bytes of the mid block's attention, also where the device has no fused kernel."""

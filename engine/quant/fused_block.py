@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from engine.model.layers import Attention, Block, BlockModulation, RMSNorm
+from engine.model.layers import Attention, Block, BlockModulation, Change, RMSNorm
 from engine.model.rope import Rotation
 from engine.quant.linear import Int8Linear
 from engine.quant.products import WEIGHT_ONLY
@@ -86,15 +86,18 @@ class Kernels(Protocol):
         ...
 
 
-def fits(block: Block, modulation: BlockModulation | None) -> bool:
+def fits(block: Block, modulation: Change | None) -> bool:
     """Say whether a block can run fused.
 
-    Not so where the parts of a block are more than their weights: an adapter beside a product,
-    columns that are turned, products in float16, parts that are streamed on their own.
+    Not so where two times meet in a sequence, and where the parts of a block are more than their
+    weights: an adapter beside a product, columns that are turned, products in float16, parts that
+    are streamed on their own.
     """
     attention, feed = block.attention, block.feed_forward
     products = (attention.qkv, attention.out, feed.w13, feed.w2)
-    if modulation is None or attention.in_half or not all(map(_is_simple, products)):
+    if not isinstance(modulation, BlockModulation):
+        return False
+    if attention.in_half or not all(map(_is_simple, products)):
         return False
     return not any(
         part._forward_pre_hooks or part._forward_hooks for part in (attention, feed, *products)

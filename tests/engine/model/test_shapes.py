@@ -26,6 +26,7 @@ def held(network: nn.Module) -> dict[str, tuple[int, ...]]:
     "config",
     [
         TransformerConfig(),
+        TransformerConfig(siglip_feat_dim=1152),
         TransformerConfig(
             dim=64,
             n_layers=3,

@@ -8,7 +8,7 @@ import torch
 from engine.model import vae_attention, vae_footprint, vae_strips
 from engine.model.config import VaeConfig
 from engine.model.vae import Vae
-from engine.model.vae_footprint import decode_footprint
+from engine.model.vae_footprint import decode_footprint, encode_footprint
 from engine.model.vae_strips import WHOLE, Strips
 from tests.engine.fake_memory import DEVICE, fake, peak_bytes, placed
 
@@ -45,6 +45,14 @@ def counted():
 def test_the_closed_form_is_never_below_the_count_and_little_above(size, strips, counted):
     found = counted(size, strips)
     said = decode_footprint(FULL, *size, 2, strips.rows, strips.on_host)
+    assert found <= said <= 1.15 * found + 4 * MIB
+
+
+@pytest.mark.parametrize("strips", CUTS, ids=name)
+@pytest.mark.parametrize("size", SIZES[1:4:2], ids=name)
+def test_nor_is_that_of_an_encode(size, strips, counted):
+    found = counted(size, strips, encode=True)
+    said = encode_footprint(FULL, *size, 2, strips.rows, strips.on_host)
     assert found <= said <= 1.15 * found + 4 * MIB
 
 
