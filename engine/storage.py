@@ -188,6 +188,17 @@ def open_shared(path: Path) -> BinaryIO:
         raise disk_error(path, error) from error
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file that may be gone already; raise `DiskError`."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DiskError(
+            f"Could not remove {path.name} from the folder {path.parent}: {_reason(error)}.",
+            _next_step(error),
+        ) from error
+
+
 def disk_error(path: Path, error: OSError | ValueError, size: int | None = None) -> DiskError:
     """Return what to say when a file, or `size` bytes of it, could not be written."""
     bytes_of_it = "" if size is None else f"{size:,} bytes for "

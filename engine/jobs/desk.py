@@ -6,10 +6,11 @@ Every accepted job ends in exactly one terminal event, whatever happens in whate
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from engine.errors import ErrorReport, NotFound, QueueFull
-from engine.events import TERMINAL, Cancelled, Failed, JobEvent, Progress, Queued
+from engine.events import TERMINAL, Cancelled, Failed, JobEvent, Progress, Queued, Started
 from engine.jobs.order import Order
 
 MAX_WAITING = 32
@@ -29,9 +30,10 @@ class _Story:
 
 
 class Desk:
-    """Keeps the queue and the events of all jobs."""
+    """Keeps the queue and the events of all jobs; heard: told when a job begins and ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[JobEvent], None] = lambda _: None) -> None:
+        self._heard = heard
         self._stories: dict[str, _Story] = {}
         self._waiting: deque[Order] = deque()
         self._running: Order | None = None
@@ -47,16 +49,45 @@ class Desk:
         """Number of jobs that wait."""
         return len(self._waiting)
 
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """The orders that have not ended: the one that is carried out, then those that wait."""
+        return (*([self._running] if self._running else []), *self._waiting)
+
     def accept(self, order: Order) -> None:
         """Put an order into the queue; raise `QueueFull`."""
+        self.check_room()
+        self.restore([order])
+
+    def check_room(self) -> None:
+        """Raise `QueueFull` where no more orders fit."""
         if len(self._waiting) >= MAX_WAITING:
             raise QueueFull(
                 f"{len(self._waiting)} jobs wait already, and no more fit.",
                 "Wait until one is done, or cancel one.",
             )
-        self._waiting.append(order)
-        self._stories[order.job] = _Story()
+
+    def restore(self, orders: Iterable[Order]) -> None:
+        """Put orders into the queue that were accepted before, however many they are."""
+        for order in orders:
+            self._waiting.append(order)
+            self._stories[order.job] = _Story()
         self._tell_positions()
+
+    def move(self, job: str, place: int) -> bool:
+        """Put a waiting job at a place of the queue, 0 = next; return whether it waited."""
+        found = next((order for order in self._waiting if order.job == job), None)
+        if found is None:
+            return False
+        self._waiting.remove(found)
+        self._waiting.insert(max(place, 0), found)
+        self._tell_positions()
+        return True
+
+    def progress(self) -> Progress | None:
+        """Return what the running job told last of how far it is."""
+        told = self._stories[self._running.job].events if self._running else []
+        return next((event for event in reversed(told) if isinstance(event, Progress)), None)
 
     def take(self) -> Order | None:
         """Hand out the next order; None while one runs or none waits."""
@@ -107,6 +138,9 @@ class Desk:
         if isinstance(event, Progress) and event.preview is not None:
             # One preview a job is enough to keep: a long job has thousands.
             story.events[:] = [_without_preview(earlier) for earlier in story.events]
+        if isinstance(event, (Started, *TERMINAL)):
+            # Before anybody can read of it: what is told has been written down.
+            self._heard(event)
         story.events.append(event)
         if isinstance(event, TERMINAL):
             self._end(event.job)

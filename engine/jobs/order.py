@@ -43,12 +43,13 @@ class Order:
     models and adapters are looked for. vram_gb: GB of a graphics card's memory that may be used,
     None = all that is free. profile: how memory is shared out. file_type, metadata: how pictures
     without a name of their own are saved, and whether with their recipe. preview_seconds: least
-    time between previews, 0 = none.
+    time between previews, 0 = none. session: whose job it is, "" = the owner's of the computer.
     """
 
     job: str
     request: Request
     output: Output
+    session: str = ""
     data_dir: Path = field(default_factory=lambda: Settings().data_dir)
     lora_folder: Path = field(default_factory=lambda: Settings().lora_folder)
     vram_gb: float | None = None

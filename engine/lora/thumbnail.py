@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from engine.errors import UserError
-from engine.images.open import open_picture
+from engine.images.thumbnails import small_jpeg
 from engine.lora.facts import PICTURES, picture_text
 from engine.lora.file import LoraFile
-
-THUMBNAIL_SIDE: Final = 256
 
 
 def thumbnail(lora: LoraFile) -> bytes | None:
@@ -24,14 +20,8 @@ def thumbnail(lora: LoraFile) -> bytes | None:
     It lies in the file or beside it; what is no right picture counts as none.
     """
     for source in _pictures(lora):
-        try:
-            picture = open_picture(source)
-        except UserError:
-            continue
-        picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-        data = io.BytesIO()
-        picture.save(data, "JPEG", quality=85)
-        return data.getvalue()
+        with suppress(UserError):
+            return small_jpeg(source)
     return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,17 +19,21 @@ from engine.events import Done, Failed, JobEvent, Result
 from engine.hardware import Tuning
 from engine.hub.plan import DownloadPlan, plan_download
 from engine.hub.service import Downloads
-from engine.inputs import Inputs
+from engine.inputs import Inputs, uses
 from engine.jobs.order import Output
+from engine.journal.store import open_store
 from engine.memory.forecast import Forecast
 from engine.presets import HardwarePreset, Presets, hardware_presets
 from engine.prompts import Reading
 from engine.request import LongPrompt, Precision, Request
 from engine.service.catalogue import Catalogue
 from engine.service.forecast import foresee
+from engine.service.history import History
 from engine.service.links import Link, ProcessLink, ThreadLink
 from engine.service.orders import make_order
+from engine.service.queue import Queue
 from engine.service.reader import PromptReader
+from engine.service.recovery import recover
 from engine.service.status import Status
 from engine.service.workshop import Workshop
 from engine.settings import Settings, models_folder
@@ -53,6 +58,7 @@ class Engine:
         *,
         in_process: bool = False,
         asleep: bool = False,
+        journal: bool = False,
         hire: Callable[[], Link] | None = None,
     ) -> None:
         self._settings = settings or Settings()
@@ -61,7 +67,12 @@ class Engine:
         # Of a large folder that takes a while.
         folder = self._settings.output_folder
         threading.Thread(target=sweep_temporary, args=(folder,), daemon=True).start()
-        self._workshop = Workshop(hire or (ThreadLink if in_process else ProcessLink))
+        hire = hire or (ThreadLink if in_process else ProcessLink)
+        self._history, self._notices = self._open_history() if journal else (None, ())
+        if self._history is None:
+            self._workshop = Workshop(hire)
+        else:
+            self._workshop = Workshop(hire, self._history.heed, recover(self._history))
         if not asleep:
             self.wake()
 
@@ -99,14 +110,22 @@ class Engine:
         """
         return Inputs(self._settings.data_dir).keep(source)
 
-    def submit(self, request: Request, output: Output | None = None) -> str:
+    def submit(self, request: Request, output: Output | None = None, *, session: str = "") -> str:
         """Accept a request and return its job's id; raise `QueueFull`.
 
         Without an output, the picture goes to the settings' folder under a fresh name. Pictures
         given as paths are kept first, which may raise `NotFound`, `FileRejected` or `DiskError`.
+        session: whose job it is, "" = the owner's of the computer.
         """
-        order = make_order(request, self._settings, output)
-        self._workshop.accept(order)
+        self._workshop.check_room()
+        order = make_order(request, self._settings, output, session)
+        with ExitStack() as undo:
+            if self._history is not None:
+                # Written down first: whoever is told that it was accepted may rely on it.
+                self._history.jobs.accept(order)
+                undo.callback(self._history.jobs.forget, order.job)
+            self._workshop.accept(order)
+            undo.pop_all()
         return order.job
 
     def cancel(self, job: str) -> bool:
@@ -123,6 +142,39 @@ class Engine:
     def poll(self, job: str, seen: int, timeout: float) -> list[JobEvent]:
         """Return the events of a job after the first `seen`; wait up to `timeout` s for one."""
         return self._workshop.poll(job, seen, timeout)
+
+    @property
+    def history(self) -> History | None:
+        """The pictures and prompts of earlier days; None without a journal (see `notices`)."""
+        return self._history
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was wrong with the journal when it was opened."""
+        return self._notices
+
+    @property
+    def queue(self) -> Queue:
+        """The jobs that have not ended."""
+        return Queue(self._workshop, self._history)
+
+    def duplicate(self, job: str, session: str | None = None) -> str:
+        """Accept a job of the queue once more, with another seed, and return the new one's id.
+
+        session: whose job it must be, None = anybody's. Raise `NotFound` or `QueueFull`.
+        """
+        found = self.queue.job(job, session)
+        return self.submit(found.request.with_values(seed=None), session=found.session)
+
+    def inputs_size(self) -> int:
+        """Return how many bytes the input pictures take that are kept."""
+        return Inputs(self._settings.data_dir).size()
+
+    def clear_inputs(self) -> int:
+        """Remove the input pictures that no job and no picture needs; return the bytes freed."""
+        needed = set[str]() if self._history is None else {*self._history.used_inputs()}
+        needed.update(name for job in self.queue.jobs() for name in uses(job.request))
+        return Inputs(self._settings.data_dir).clear(needed)
 
     def generate(self, request: Request) -> Result:
         """Have a request painted and return the result; raise an error of the tree."""
@@ -229,3 +281,11 @@ class Engine:
         self._workshop.close()
         self._downloads.close()
         self._workshop.join()
+        if self._history is not None:
+            self._history.close()
+
+    def _open_history(self) -> tuple[History | None, tuple[str, ...]]:
+        store, notices = open_store(self._settings.data_dir)
+        for notice in notices:
+            _log.warning("%s", notice)
+        return None if store is None else History(store, self._settings.data_dir), notices

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from dataclasses import replace
+from datetime import datetime
+from typing import Final
 
 from engine.inputs import keep_inputs
 from engine.jobs.order import Order, Output
 from engine.request import Device, Precision, Request
 from engine.settings import Settings
+from engine.storage import picture_name
+
+DRAWN_SEEDS: Final = 2**32
 
 
-def make_order(request: Request, settings: Settings, output: Output | None) -> Order:
+def make_order(
+    request: Request, settings: Settings, output: Output | None, session: str = ""
+) -> Order:
     """Return the order for a request, under an id of its own, with its input pictures kept.
 
-    Raise `NotFound`, `FileRejected` or `DiskError` for a picture that cannot be kept.
+    Seed and file names are settled here: painted again after a crash, it gives the same pictures in
+    the same place. Raise `NotFound`, `FileRejected` or `DiskError` for what cannot be kept.
     """
+    request = keep_inputs(with_settings(request, settings), settings.data_dir)
+    if request.seed is None:
+        request = replace(request, seed=secrets.randbelow(DRAWN_SEEDS))
+    output = output or Output(folder=settings.output_folder)
+    if output.name is None:
+        output = replace(output, name=picture_name(datetime.now(), settings.file_type.suffix))
     return Order(
         job=uuid.uuid4().hex[:12],
-        request=keep_inputs(with_settings(request, settings), settings.data_dir),
-        output=output or Output(folder=settings.output_folder),
+        request=request,
+        output=output,
+        session=session,
         data_dir=settings.data_dir,
         lora_folder=settings.lora_folder,
         vram_gb=settings.vram_gb,

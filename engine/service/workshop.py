@@ -5,13 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from engine.errors import ErrorReport, QueueFull, StudioError, WorkerLost, from_report, report
-from engine.events import JobEvent
+from engine.errors import (
+    ErrorReport,
+    NotFound,
+    QueueFull,
+    StudioError,
+    WorkerLost,
+    from_report,
+    report,
+)
+from engine.events import JobEvent, Progress
 from engine.hardware import Tuning
 from engine.jobs.desk import Desk
 from engine.jobs.order import (
@@ -32,12 +40,20 @@ _log = logging.getLogger(__name__)
 class Workshop:
     """Has orders carried out one after another, under one lock; hire: makes the link to a worker.
 
-    No worker is started before `wake` or an order.
+    No worker is started before `wake` or an order. heard: told when a job begins and ends, but not
+    of the end that `close` makes. orders: what waits from the beginning.
     """
 
-    def __init__(self, hire: Callable[[], Link]) -> None:
+    def __init__(
+        self,
+        hire: Callable[[], Link],
+        heard: Callable[[JobEvent], None] = lambda _: None,
+        orders: Iterable[Order] = (),
+    ) -> None:
         self._hire = hire
-        self._desk = Desk()
+        self._heard = heard
+        self._desk = Desk(self._pass_on)
+        self._desk.restore(orders)
         self._news = threading.Condition()
         self._link: Link | None = None
         self._state: WorkerState | None = None
@@ -71,6 +87,28 @@ class Workshop:
             self._wanted.set()
             self._hand_out()
             self._news.notify_all()
+
+    def check_room(self) -> None:
+        """Raise `QueueFull` where no more orders are taken, or `WorkerLost` once closed."""
+        with self._news:
+            self._check_open()
+            self._desk.check_room()
+
+    def queue(self) -> tuple[str | None, tuple[Order, ...], Progress | None]:
+        """Return the job that runs, the orders that have not ended, and how far the first is."""
+        with self._news:
+            return self._desk.running, self._desk.orders, self._desk.progress()
+
+    def move(self, job: str, place: int) -> tuple[str, ...]:
+        """Put a waiting job at a place of the queue, 0 = next; return the jobs as they come now.
+
+        Raise `NotFound` for a job that does not wait.
+        """
+        with self._news:
+            if not self._desk.move(job, place):
+                raise NotFound(f"The job {job!r:.40} does not wait.", "It may have begun.")
+            self._news.notify_all()
+            return tuple(order.job for order in self._desk.orders)
 
     def cancel(self, job: str) -> bool:
         """Stop a job, waiting or running; return False where it has ended or never was."""
@@ -152,6 +190,11 @@ class Workshop:
     def join(self) -> None:
         """Wait for the last worker to be gone, but not for ever."""
         self._supervisor.join(2 * GRACE_SECONDS)
+
+    def _pass_on(self, event: JobEvent) -> None:
+        # A job that ends with the program goes on at the next start.
+        if not self._closed.is_set():
+            self._heard(event)
 
     def _ask_for_rates(self, data_dir: Path) -> None:
         """Have an idle worker find out, once, how fast its machine is, if that is not known."""

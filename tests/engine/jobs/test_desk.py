@@ -173,3 +173,67 @@ def test_events_of_long_ended_jobs_are_forgotten():
     with pytest.raises(errors.NotFound, match="no job '0'"):
         desk.events("0", 0)
     assert desk.events("1", 0)[1] is True
+
+
+def test_a_waiting_job_can_be_moved_and_every_place_is_told():
+    desk = Desk()
+    for job in ("a", "b", "c"):
+        desk.accept(order(job))
+    assert desk.move("c", 0) is True
+    assert [one.job for one in desk.orders] == ["c", "a", "b"]
+    assert desk.events("c", 0)[0][-1] == events.Queued(job="c", position=0)
+    assert desk.events("a", 0)[0][-1] == events.Queued(job="a", position=1)
+    assert desk.move("a", 99) is True
+    assert desk.move("b", -5) is True
+    assert [one.job for one in desk.orders] == ["b", "c", "a"]
+
+
+def test_what_runs_or_is_not_there_cannot_be_moved():
+    desk = Desk()
+    desk.accept(order("a"))
+    desk.accept(order("b"))
+    desk.take()
+    assert desk.move("a", 1) is False and desk.move("none", 0) is False
+    assert [one.job for one in desk.orders] == ["a", "b"]
+
+
+def test_restored_orders_wait_however_many_they_are():
+    desk = Desk()
+    desk.restore(order(str(number)) for number in range(MAX_WAITING + 5))
+    assert desk.waiting == MAX_WAITING + 5
+    with pytest.raises(errors.QueueFull):
+        desk.accept(order("one more"))
+
+
+def test_who_listens_hears_of_a_beginning_and_an_end_before_anybody_can_read_it():
+    heard, seen = [], []
+
+    def hear(event):
+        heard.append(event)
+        seen.append(event in desk.events(event.job, 0)[0])
+
+    desk = Desk(hear)
+    for job in ("a", "b"):
+        desk.accept(order(job))
+    desk.take()
+    told = [
+        events.Started(job="a"),
+        events.Progress(job="a", stage=events.Stage.LOADING),
+        events.Cancelled(job="a"),
+    ]
+    for event in told:
+        desk.record(event)
+    desk.cancel("b")
+    assert heard == [told[0], told[2], events.Cancelled(job="b")]
+    assert seen == [False] * 3
+
+
+def test_the_progress_is_that_of_the_running_job():
+    desk = Desk()
+    desk.accept(order("a"))
+    assert desk.progress() is None
+    desk.take()
+    assert desk.progress() is None
+    step = events.Progress(job="a", stage=events.Stage.DENOISING, step=3, total=8)
+    desk.record(step)
+    assert desk.progress() == step
