@@ -1,0 +1,80 @@
+"""The mask painter: a canvas of our own, with tools for mouse, finger, pen and keys.
+
+What is painted stays in the browser until a job begins; then masks are sent, checked and kept, and
+the components hold their names, as fields of a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import gradio as gr
+
+from ui import painter_strings as strings
+from ui.components.ids import Ids
+from ui.components.painter_parts import painter_markup
+
+SCRIPTS: Final = Path(__file__).parents[1] / "static" / "painter"
+ORDER: Final = ("raster", "pack", "store", "view", "gestures", "marks", "keys", "main", "files")
+"""The scripts of the painter; they run as one, so later ones see what earlier ones name."""
+COLOURS: Final = ("#e5258c", "#0891b2", "#d97706", "#16a34a")
+"""Of the painted areas, one for each that may have a prompt of its own."""
+NO_EXTENSION: Final = "[0,0,0,0]"
+HOLDER_SCRIPT: Final = """
+document.addEventListener('atelier-hold', ({ detail }) => {
+  if (detail.tab === props.tab && detail.field === props.field) props.value = detail.value;
+});
+"""
+"""The painter fills several fields of a request; each has a component that holds its value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Painter:
+    """The components of a painter; each holds the field of a request that it is named for.
+
+    mask: the painter itself; it triggers `change` when there begins or ceases to be a picture or
+    an extension. regions, extend, images: JSON text.
+    """
+
+    mask: gr.HTML
+    images: gr.HTML
+    regions: gr.HTML
+    extend: gr.HTML
+
+
+def build_painter(ids: Ids, doors: Sequence[Callable[..., object]]) -> Painter:
+    """Build a painter. doors: `keep_picture` and `keep_masks`, which the browser calls."""
+    holders = {
+        field: gr.HTML(
+            start,
+            html_template="<i></i>",
+            js_on_load=HOLDER_SCRIPT,
+            visible="hidden",
+            **ids.mark(field),
+            apply_default_css=False,
+            tab=ids.tab,
+            field=field,
+        )
+        for field, start in (("images", ""), ("regions", ""), ("extend", NO_EXTENSION))
+    }
+    mask = gr.HTML(
+        "",
+        html_template=painter_markup(COLOURS),
+        js_on_load=painter_script(),
+        **ids.mark("painter"),
+        apply_default_css=False,
+        server_functions=list(doors),
+        tab=ids.tab,
+        colours=list(COLOURS),
+        words=dict(strings.WORDS),
+        picture=None,
+    )
+    return Painter(mask=mask, **holders)
+
+
+def painter_script() -> str:
+    """Return the painter's script, of all its parts."""
+    return "\n".join((SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in ORDER)
