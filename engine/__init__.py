@@ -38,8 +38,8 @@ from engine.hub.plan import DownloadPlan
 from engine.hub.relay import Relay, RelaySource, prepare_relay
 from engine.hub.service import Downloads, DownloadState, DownloadStatus
 from engine.hub.watch import DownloadProgress
+from engine.images.measure import picture_size
 from engine.images.metadata import read_recipe, request_from_recipe
-from engine.images.open import open_picture
 from engine.inputs import PREFIX as INPUT_PREFIX
 from engine.inputs import Inputs, find_input
 from engine.jobs.order import Output
@@ -205,7 +205,7 @@ __all__ = [
     "find_input",
     "from_report",
     "models_folder",
-    "open_picture",
+    "picture_size",
     "prepare_relay",
     "read_recipe",
     "request_from_recipe",

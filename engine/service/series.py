@@ -28,7 +28,7 @@ from engine.errors import (
 from engine.events import Done, Failed, JobEvent, Picture, Progress
 from engine.jobs.order import Output
 from engine.request import Request
-from engine.sheets import Cell, Sheet, save_sheet
+from engine.sheets import Cell, Sheet
 from engine.storage import make_folder, picture_name
 
 MAX_ITEMS: Final = 1000
@@ -276,6 +276,9 @@ class Series:
 
     def _make_sheet(self) -> None:
         """Write the sheet of what there is, if one is wanted and anything was painted."""
+        # Pillow is not there yet when the installer imports the engine.
+        from engine.images.contact import save_sheet
+
         plan, done = self._plan.sheet, self._report.count(ItemState.DONE)
         if plan is None or not done:
             return

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from engine import BadRequest, Cell, DiskError, Sheet
+from engine.images.contact import MAX_PIXELS, draw_sheet, save_sheet
 from engine.images.open import open_picture
-from engine.sheets import MAX_CELLS, MAX_PIXELS, draw_sheet, save_sheet
+from engine.sheets import MAX_CELLS
 
 
 @pytest.fixture

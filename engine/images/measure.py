@@ -1,0 +1,16 @@
+"""How large a picture is; apart from the door for pictures, for that needs Pillow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def picture_size(source: Path | bytes) -> tuple[int, int]:
+    """Return width and height in pixels of a picture that can be opened, upright.
+
+    Raise `NotFound`, or `FileRejected` with the reason.
+    """
+    # Pillow is not there yet when the installer imports the engine.
+    from engine.images.open import open_picture
+
+    return open_picture(source).size
