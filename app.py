@@ -18,6 +18,7 @@ def show_page(engine: Engine, options: PageOptions) -> None:
     """Serve the page until the user ends the program."""
     from engine.cli.terminal import say
     from ui.launch import LaunchOptions, open_page
+    from ui.sharing_strings import ends_in
 
     wanted = LaunchOptions(
         host=options.host,
@@ -30,6 +31,10 @@ def show_page(engine: Engine, options: PageOptions) -> None:
         say(f"The page is open at {page.url}")
         if page.password:
             say(f"User: studio   Password: {page.password}")
+        share = page.sharing.state()
+        if share.url:
+            say(f"Guests reach their page at {share.url}")
+            say(f"User: {share.user}   Password: {share.password}   {ends_in(share.seconds_left)}")
         page.wait()
 
 

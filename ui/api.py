@@ -114,7 +114,7 @@ def _typed(
 
 async def _painted(page: PageContext, request: Request) -> Result:
     """Have a request painted, holding no thread meanwhile; raise an error of the tree."""
-    async for view in watch(page.engine, page.engine.submit(request)):
+    async for view in watch(page.engine, page.submit(request)):
         if view.error is not None:
             raise from_report(view.error)
         if view.result is not None:

@@ -1,4 +1,4 @@
-"""The only place that opens a port: who may reach the page, and how.
+"""Opens the page: who may reach it, by which options.
 
 Gradio reads dozens of environment variables, some of which widen what a page exposes; so they are
 cleared before Gradio is imported, and every argument that matters is given outright.
@@ -6,62 +6,32 @@ cleared before Gradio is imported, and every argument that matters is given outr
 
 from __future__ import annotations
 
-import asyncio
-import hmac
 import ipaddress
 import os
 import secrets
-import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, MutableMapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
 
-from engine import Engine, ResourceError, UserError
+from engine import Engine, UserError
 from ui import strings
-from ui.guard import Guard
+from ui.serving import Exposure, PageOptions, build_served, choose_port
 
 if TYPE_CHECKING:
     import gradio as gr
 
-USER_NAME: Final = "studio"
-FIRST_PORT: Final = 7860
-PORTS: Final = 100
-STYLES: Final = ("page",)
-"""The style sheets in `static`, each one weightier than those before it."""
+    from ui.sharing import Sharing
+    from ui.tunnel import Tunnel
+
 CACHE: Final = "page"
 """Folder inside the data folder: copies of the pictures on the page, and what was dropped on it."""
 CACHE_SECONDS: Final = 24 * 3600
-MAX_UPLOAD: Final = "50mb"
-MAX_QUEUE: Final = 64
 FOREIGN_SETTINGS: Final = ("GRADIO_", "SPACE_", "SPACES_")
-CLOSED_DOORS: Final[Mapping[str, Any]] = MappingProxyType(
-    {
-        "prevent_thread_lock": True,
-        "quiet": True,
-        "share": False,
-        "show_error": False,
-        "footer_links": [],
-        "run_history": False,
-        "enable_monitoring": False,
-        "mcp_server": False,
-        "ssr_mode": False,
-        "pwa": False,
-        "num_workers": 0,
-        "strict_cors": True,
-        "root_path": "",
-        "allowed_paths": [],
-        "blocked_paths": [],
-        "max_file_size": MAX_UPLOAD,
-    }
-)
-"""What the page never offers, whoever asks: said outright, so that no environment can say else."""
-
 
 WAKE_SECONDS = 6.0
 """When the engine begins to get ready though nobody has opened the page."""
@@ -72,7 +42,9 @@ class LaunchOptions:
     """How the page is to be reached.
 
     port: None takes the first free one from 7860 on. password: one is made up where the page is
-    reachable from elsewhere and none is given. notices: what was wrong with the settings file.
+    reachable from elsewhere and none is given. share: open a page for guests under a public link
+    too; on this computer the password is then that page's. notices: what was wrong with the
+    settings file.
     """
 
     host: str = "127.0.0.1"
@@ -83,22 +55,14 @@ class LaunchOptions:
     notices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
-    """What the options come to: who reaches the page and with which password."""
-
-    host: str
-    loopback: bool
-    password: str | None
-
-
 class OpenPage:
     """A page that is being served; closes at the end of a `with` block."""
 
-    def __init__(self, demo: gr.Blocks, url: str, password: str | None) -> None:
+    def __init__(self, demo: gr.Blocks, password: str | None, sharing: Sharing) -> None:
         self._demo = demo
-        self.url = url
+        self.url = str(demo.local_url)
         self.password = password
+        self.sharing = sharing
 
     def __enter__(self) -> Self:
         """Return the page, which is open already."""
@@ -120,47 +84,54 @@ class OpenPage:
                 time.sleep(0.2)
 
     def close(self) -> None:
-        """Stop serving; may be called twice."""
+        """Stop serving and sharing; may be called twice."""
+        self.sharing.stop()
         if self._demo.is_running:
             self._demo.close(verbose=False)
 
 
-def open_page(engine: Engine, options: LaunchOptions) -> OpenPage:
-    """Serve the page and return at once; raise `UserError` for options that cannot be met."""
+def open_page(
+    engine: Engine, options: LaunchOptions, make_tunnel: Callable[[], Tunnel] | None = None
+) -> OpenPage:
+    """Serve the page and return at once; raise `UserError` for options that cannot be met.
+
+    make_tunnel: makes the way to a page for guests; None takes the public one.
+    """
+    from ui.sharing import Sharing
+    from ui.tunnel import public_tunnel
+
     exposure = decide(options)
-    port = _port(exposure.host, options.port)
-    clear_environment(os.environ, engine.settings.data_dir)
-
-    async def start() -> gr.Blocks:
-        demo = _build(engine, exposure, options.notices)
-        _serve(demo, exposure, port, browser=options.browser)
-        return demo
-
-    # Where no event loop runs, Gradio makes one for each of its locks and never closes it. In a
-    # thread of its own, for the caller may have a loop already.
-    with ThreadPoolExecutor(1) as pool:
-        demo = pool.submit(asyncio.run, start()).result()
-    sweep(engine.settings.data_dir)
+    port = choose_port(exposure.host, options.port)
+    data_dir = engine.settings.data_dir
+    clear_environment(os.environ, data_dir)
+    sharing = Sharing(engine, make_tunnel or (lambda: public_tunnel(data_dir)))
+    page = PageOptions(sharing=sharing, notices=options.notices, browser=options.browser)
+    demo = build_served(engine, exposure, port, page)
+    opened = OpenPage(demo, exposure.password, sharing)
+    if options.share:
+        with ExitStack() as undo:
+            undo.callback(opened.close)
+            sharing.start(password=options.password if exposure.owner else None)
+            undo.pop_all()
+    sweep(data_dir)
     wake = threading.Timer(WAKE_SECONDS, engine.wake)
     wake.daemon = True
     wake.start()
-    return OpenPage(demo, str(demo.local_url), exposure.password)
+    return opened
 
 
 def decide(options: LaunchOptions) -> Exposure:
     """Return who will reach the page; raise `UserError` for what is not offered.
 
-    Beyond this computer only with a password; never by a public link.
+    Beyond this computer only with a password. A public link leads to another page.
     """
-    if options.share:
-        raise UserError(strings.SHARE_REFUSED, strings.SHARE_ACTION)
     host = options.host.strip().strip("[]")
     if not host:
         raise UserError("The host is empty.", strings.HOSTS)
     loopback = _is_loopback(host)
     if options.password is not None and not options.password:
         raise UserError("The password is empty.", "Choose one, or leave it out.")
-    password = options.password
+    password = None if options.share and loopback else options.password
     if password is None and not loopback:
         password = secrets.token_urlsafe(12)
     return Exposure(host=host, loopback=loopback, password=password)
@@ -178,7 +149,8 @@ def clear_environment(environment: MutableMapping[str, str], data_dir: Path) -> 
     environment["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
     environment["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
     environment["GRADIO_TEMP_DIR"] = str(cache)
-    environment["GRADIO_EXAMPLES_CACHE"] = str(cache)
+    # Whatever lies here is served on every page, also the guests'.
+    environment["GRADIO_EXAMPLES_CACHE"] = str(cache / "examples")
     # Gradio asks its own server whether it answers; a proxy for the outside would stand between.
     for name in ("NO_PROXY", "no_proxy"):
         known = environment.get(name, "")
@@ -195,51 +167,6 @@ def sweep(data_dir: Path) -> None:
                 path.unlink()
 
 
-def _build(engine: Engine, exposure: Exposure, notices: tuple[str, ...]) -> gr.Blocks:
-    from ui.context import PageContext
-    from ui.shell import build_page
-
-    return build_page(PageContext(engine=engine, owner=exposure.loopback, notices=notices))
-
-
-def _serve(demo: gr.Blocks, exposure: Exposure, port: int, *, browser: bool) -> None:
-    from starlette.middleware import Middleware
-
-    from ui.shell import STATIC
-    from ui.theme import theme
-
-    demo.queue(max_size=MAX_QUEUE, api_open=False)
-    try:
-        demo.launch(
-            server_name=exposure.host,
-            server_port=port,
-            auth=_login(exposure.password),
-            auth_message=strings.LOGIN,
-            app_kwargs={"middleware": [Middleware(Guard, loopback=exposure.loopback)]},
-            inbrowser=browser,
-            favicon_path=STATIC / "icon.svg",
-            theme=theme(),
-            css_paths=[STATIC / f"{name}.css" for name in STYLES],
-            head_paths=[STATIC / "head.html"],
-            **CLOSED_DOORS,
-        )
-    except OSError as error:
-        sentence = f"The page could not be opened on port {port} of {exposure.host}: {error}"
-        raise ResourceError(sentence, strings.PORT_ACTION) from error
-
-
-def _login(password: str | None) -> Callable[[str, str], bool] | None:
-    if password is None:
-        return None
-    expected = password.encode()
-
-    def check(user: str, given: str) -> bool:
-        same = hmac.compare_digest(given.encode(), expected)
-        return same and user.strip().lower() == USER_NAME
-
-    return check
-
-
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -247,28 +174,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _port(host: str, wanted: int | None) -> int:
-    """Return a port that is free now; raise `UserError` where there is none."""
-    if wanted is not None and not 1 <= wanted <= 65535:
-        raise UserError(f"The port is {wanted}, but must lie between 1 and 65535.")
-    ports = [wanted] if wanted is not None else range(FIRST_PORT, FIRST_PORT + PORTS)
-    free = next((port for port in ports if _is_free(host, port)), None)
-    if free is None:
-        place = f"Port {wanted}" if wanted else f"Every port from {FIRST_PORT} on"
-        raise UserError(f"{place} is taken on {host}.", strings.PORT_ACTION)
-    return free
-
-
-def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind((host, port))
-        except socket.gaierror as error:
-            raise UserError(f"The host {host!r:.80} is not known.", strings.HOSTS) from error
-        except OSError:
-            return False
-    return True

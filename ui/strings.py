@@ -62,6 +62,8 @@ NO_INPUT: Final = "There is no picture to change."
 NO_INPUT_ACTION: Final = "Give at least one picture."
 FOREIGN_MODEL: Final = "Models that are not on the list open only on the computer itself."
 FOREIGN_MODEL_ACTION: Final = "Pick a model from the list."
+FOREIGN_PICTURE: Final = "Pictures are named by the page alone, not by a path."
+FOREIGN_PICTURE_ACTION: Final = "Drop the picture on the page."
 NOT_HERE_ACTION: Final = "Fetch it in Settings, or give the path of a file that you have."
 DAMAGED: Final = "damaged"
 PRECISIONS: Final = {"f16": "fp16", "bf16": "bf16", "f32": "fp32"}
@@ -100,6 +102,7 @@ def unknown(words: tuple[str, ...]) -> str:
 STAGES: Final = {
     "loading": "Loading the model",
     "encoding": "Reading the prompt",
+    "preparing": "Looking at the picture",
     "denoising": "Painting",
     "decoding": "Developing",
     "saving": "Saving",
@@ -357,8 +360,6 @@ def downloading(percent: int) -> str:
 # Errors of the page itself
 BUG: Final = "Something unexpected happened."
 BUG_ACTION: Final = "It is in the log; please report it."
-SHARE_REFUSED: Final = "A public link (--share) is not available in this version."
-SHARE_ACTION: Final = "To reach the page from your network, use --host 0.0.0.0 with a password."
 PORT_ACTION: Final = "Choose another with --port."
 HOSTS: Final = "Use 127.0.0.1, or 0.0.0.0 for your network."
 LOGIN: Final = "User name: studio. The password was shown when the program started."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tests.ui.fake_engine import FakeEngine
 from ui.context import PageContext
 from ui.launch import LaunchOptions, OpenPage, open_page
 from ui.tabs.form_handlers import FormHandlers
+from ui.tunnel import Tunnel
 
 
 def free_port() -> int:
@@ -44,10 +45,12 @@ def _same_environment() -> Iterator[None]:
 
 
 @contextmanager
-def another_page(engine: FakeEngine, options: LaunchOptions) -> Iterator[OpenPage]:
+def another_page(
+    engine: FakeEngine, options: LaunchOptions, make_tunnel: Callable[[], Tunnel] | None = None
+) -> Iterator[OpenPage]:
     """Open a second page in this process; the environment stays that of the first."""
     before = dict(os.environ)
-    with open_page(engine, options) as page:
+    with open_page(engine, options, make_tunnel) as page:
         os.environ.clear()
         os.environ.update(before)
         yield page

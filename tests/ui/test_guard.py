@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
-from ui.guard import HEADERS, LOGIN_SECONDS, LOGIN_TRIES, Guard, host_is_ours
+from ui.guard import HEADERS, LOGIN_SECONDS, LOGIN_TRIES, MAX_JSON, Guard, host_is_ours
 
 OURS = "127.0.0.1:7860"
 
@@ -14,21 +15,38 @@ OURS = "127.0.0.1:7860"
 class Site:
     """A guard before an application that counts what reaches it."""
 
-    def __init__(self, *, loopback: bool = True, login_status: int = 400) -> None:
+    def __init__(
+        self, *, loopback: bool = True, shared: bool = False, login_status: int = 400
+    ) -> None:
         self.reached = 0
+        self.heard = b""
         self.now = 0.0
         self._login_status = login_status
-        self._guard = Guard(self._answer, loopback=loopback, clock=lambda: self.now)
+        self._guard = Guard(self._answer, loopback=loopback, shared=shared, clock=lambda: self.now)
 
     async def _answer(self, scope, receive, send) -> None:
         self.reached += 1
+        if scope.get("method") == "POST" and receive is not None and scope["path"] != "/login":
+            self.heard = (await receive())["body"]
         status = self._login_status if scope.get("path") == "/login" else 200
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    def ask(self, path: str = "/", *, method: str = "GET", kind: str = "http", **headers: str):
+    def ask(
+        self,
+        path: str = "/",
+        *,
+        method: str = "GET",
+        kind: str = "http",
+        body: bytes = b"{}",
+        **headers: str,
+    ):
         """Return the status and the headers of an answer; None for a closed socket."""
-        sent = []
+        sent, pieces = [], [body[i : i + 2**24] for i in range(0, len(body), 2**24)]
+
+        async def receive():
+            piece = pieces.pop(0)
+            return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
 
         async def send(message) -> None:
             sent.append(message)
@@ -38,7 +56,7 @@ class Site:
         scope = {"type": kind, "path": path, "headers": raw}
         if kind == "http":
             scope["method"] = method
-        asyncio.run(self._guard(scope, None, send))
+        asyncio.run(self._guard(scope, receive, send))
         start = sent[0]
         return start.get("status"), dict(start.get("headers", ()))
 
@@ -138,3 +156,57 @@ def test_a_guesser_is_stopped_after_ten_tries_and_heard_again_a_minute_later():
 def test_log_ins_that_succeed_are_not_counted():
     site = Site(login_status=200)
     assert {site.ask("/login", method="POST")[0] for _ in range(50)} == {200}
+
+
+@pytest.mark.parametrize("host", ["abc.gradio.live", "ABC.gradio.live:443", "127.0.0.1:7860"])
+def test_a_shared_page_answers_to_the_name_of_its_tunnel(host):
+    assert Site(shared=True).ask(host=host)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["gradio.live", "evilgradio.live", "abc.gradio.live.evil.example", "abc.gradio.live."]
+)
+def test_a_shared_page_answers_to_no_other_name(host):
+    assert Site(shared=True).ask(host=host)[0] == 400
+    assert Site().ask(host="abc.gradio.live")[0] == 400
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "http://10.0.0.1/x.png",
+        "https://example.com/x",
+        "HTTP://x",
+        " https://x",
+        "ftp://x",
+        "file:x",
+    ],
+)
+@pytest.mark.parametrize("wrap", ['{"data": [%s]}', '{"data": [[{"image": %s}]]}', "[%s]"])
+def test_no_call_makes_the_page_fetch_an_address(path, wrap):
+    site = Site()
+    call = wrap % json.dumps({"path": path, "meta": {"_type": "gradio.FileData"}})
+    assert site.ask("/gradio_api/queue/join", method="POST", body=call.encode())[0] == 403
+    hidden = call.replace(path, f"\\u{ord(path[0]):04x}{path[1:]}")
+    assert site.ask("/gradio_api/queue/join", method="POST", body=hidden.encode())[0] == 403
+    assert site.reached == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data": [{"path": "/data/page/a.png", "url": "http://127.0.0.1/a.png"}]}', b"",
+        b'{"data": ["a picture of https://example.com"]}', b"not json", b"[" * 100_000, b"{}" * 9,
+    ],
+    ids=lambda body: repr(body)[:20],
+)  # fmt: skip
+def test_other_calls_arrive_as_they_were_sent(body):
+    site = Site()
+    assert site.ask("/gradio_api/queue/join", method="POST", body=body or b" ")[0] == 200
+    assert site.heard == (body or b" ")
+
+
+def test_a_call_without_end_is_cut_off():
+    site = Site()
+    assert site.ask("/gradio_api/queue/join", method="POST", body=bytes(MAX_JSON + 1))[0] == 413
+    assert site.reached == 0

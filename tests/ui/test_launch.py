@@ -73,14 +73,10 @@ def test_a_given_password_is_kept_everywhere():
     assert decide(LaunchOptions(password="secret")).password == "secret"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-@pytest.mark.parametrize("password", [None, "secret"])
-def test_a_public_link_is_refused_in_one_sentence(host, password, engine):
-    options = LaunchOptions(host=host, password=password, share=True)
-    with pytest.raises(UserError, match="--share") as refusal:
-        open_page(engine, options)
-    assert refusal.value.exit_code == 2
-    assert "\n" not in str(refusal.value)
+def test_of_a_page_with_a_public_link_the_password_is_for_the_guests():
+    assert decide(LaunchOptions(share=True, password="secret")).password is None
+    assert decide(LaunchOptions(share=True)).owner
+    assert decide(LaunchOptions(host="0.0.0.0", share=True, password="x")).password == "x"
 
 
 @pytest.mark.parametrize("options", [LaunchOptions(password=""), LaunchOptions(host=" ")])

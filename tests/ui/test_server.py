@@ -10,7 +10,8 @@ import pytest
 
 from tests.ui.conftest import another_page, free_port
 from tests.ui.fake_engine import FakeEngine
-from ui.launch import CACHE, USER_NAME, LaunchOptions
+from ui.launch import CACHE, LaunchOptions
+from ui.serving import USER_NAME
 
 FORM = "application/x-www-form-urlencoded"
 

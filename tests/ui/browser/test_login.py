@@ -7,7 +7,8 @@ from playwright.sync_api import expect
 
 from tests.ui.browser.conftest import wait_until_ready
 from tests.ui.conftest import another_page, free_port
-from ui.launch import USER_NAME, LaunchOptions
+from ui.launch import LaunchOptions
+from ui.serving import USER_NAME
 
 pytestmark = pytest.mark.browser
 
