@@ -15,6 +15,7 @@ class Stage(StrEnum):
 
     LOADING = "loading"
     ENCODING = "encoding"
+    PREPARING = "preparing"
     DENOISING = "denoising"
     DECODING = "decoding"
     SAVING = "saving"

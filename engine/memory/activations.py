@@ -9,7 +9,7 @@ from engine.checkpoints.checkpoint import Checkpoint
 from engine.memory.ledger import Networks, Numbers, networks_of
 from engine.memory.work import Decode
 from engine.model.footprint import transformer_footprint
-from engine.model.vae_footprint import decode_footprint
+from engine.model.vae_footprint import decode_footprint, encode_footprint
 from engine.request import Precision
 
 _SINGLE: Final = 4
@@ -48,6 +48,17 @@ class ModelFootprint:
     def decode(self, width: int, height: int, decode: Decode) -> int:
         """Return the bytes on the device of decoding one picture of these sides in pixels."""
         return decode_footprint(
+            self.networks.vae,
+            width,
+            height,
+            self.numbers.item_bytes,
+            rows=decode.rows,
+            on_host=decode.on_host,
+        )
+
+    def encode_picture(self, width: int, height: int, decode: Decode) -> int:
+        """Return the bytes on the device of encoding one, by the same strips."""
+        return encode_footprint(
             self.networks.vae,
             width,
             height,

@@ -102,7 +102,8 @@ class Case:
 
     def least(self) -> int:
         """Return the least bytes of the device that the work can be done with."""
-        return self._lightest + max(self._working(1), min(map(self._decoding, self._decodes())))
+        vae = min(max(self._decoding(way), self._encoding(way)) for way in self._decodes())
+        return self._lightest + max(self._working(1), vae)
 
     def at(self, work: Work) -> Case:
         """Return the same for another job."""
@@ -123,7 +124,7 @@ class Case:
         for batch in self._batches():
             working = self._working(batch)
             for decode in self._decodes():
-                decoding = self._decoding(decode)
+                decoding = max(self._decoding(decode), self._encoding(decode))
                 yield Way(batch, decode, max(working, decoding))
                 if decoding <= working:
                     # What decodes with less memory than denoising needs gains nothing by less.
@@ -165,6 +166,14 @@ class Case:
     def _decoding(self, decode: Decode) -> int:
         """Return the bytes that decoding takes besides."""
         return self._taken(self._footprint.decode(self.work.width, self.work.height, decode))
+
+    def _encoding(self, decode: Decode) -> int:
+        """Return the bytes that encoding pictures takes besides, the encoder's weights included."""
+        encodes = self.work.encodes
+        if not encodes:
+            return 0
+        needed = max(self._footprint.encode_picture(*size, decode) for size in encodes)
+        return self._taken(needed + self.sizes.idle_bytes)
 
     def _taken(self, needed: int) -> int:
         """Return what an allocator takes for what is needed."""

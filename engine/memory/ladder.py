@@ -29,7 +29,7 @@ class Rung(StrEnum):
 
 SAID: Final[Mapping[Rung, str]] = MappingProxyType(
     {
-        Rung.TILE: "the picture is decoded in narrow strips, which takes longer",
+        Rung.TILE: "the picture passes the autoencoder in narrow strips, which takes longer",
         Rung.STREAM: "no part of the model stays on the device, which takes longer",
         Rung.STREAM_ENCODER: "the text encoder is read from the computer's memory bit by bit",
         Rung.SMALLER_BATCH: "fewer pictures are painted at once",
@@ -45,6 +45,7 @@ _HELPS: Final[Mapping[Stage, tuple[Rung, ...]]] = MappingProxyType(
     {
         Stage.LOADING: (Rung.STREAM, Rung.STREAM_ENCODER, Rung.INT8),
         Stage.ENCODING: (Rung.STREAM, Rung.STREAM_ENCODER, Rung.INT8),
+        Stage.PREPARING: (Rung.TILE, Rung.STREAM, Rung.STREAM_ENCODER, Rung.INT8),
         Stage.DENOISING: (Rung.STREAM, Rung.STREAM_ENCODER, Rung.SMALLER_BATCH, Rung.INT8),
         # The latents are finished by then: a model in int8 would not paint them again.
         Stage.DECODING: (Rung.TILE, Rung.STREAM, Rung.STREAM_ENCODER),

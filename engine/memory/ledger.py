@@ -29,6 +29,7 @@ _SINGLE_BYTES: Final = 4
 _HALF_BYTES: Final = 2
 _MULTIPLE: Final = 8
 _STAGE: Final = re.compile(r"vae\.decoder\.stages\.(\d+)\.(upsample)?")
+_EARLIER: Final = re.compile(r"vae\.encoder\.(?:conv_in|stages\.(\d+))\.(downsample)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,10 @@ class Ledger:
         return leaf == "weight" and layer in self._int8
 
     def _cells(self, path: str) -> float:
-        """Return the cells of the map that a weight of the decoder makes, per pixel."""
+        """Return the cells of the map that a weight of the autoencoder makes, per pixel."""
+        earlier = _EARLIER.match(path)
+        if earlier is not None:
+            return float(0.25 ** (int(earlier[1] or 0) + (earlier[2] is not None)))
         stage = _STAGE.match(path)
         if stage is not None:
             doublings = int(stage[1]) + (stage[2] is not None)

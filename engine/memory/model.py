@@ -18,7 +18,7 @@ from engine.lora.apply import Adapter, apply
 from engine.memory.pieces import Tour
 from engine.memory.place import Place
 from engine.memory.plan import Plan
-from engine.memory.residence import TEXT_ENCODER, Residence
+from engine.memory.residence import TEXT_ENCODER, VAE, Residence
 from engine.memory.ring import Visits
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
@@ -89,6 +89,17 @@ class Model:
         """Return the caption tokens [1, P, D] of features [1, L, cap_feat_dim]."""
         with self.visiting(Tour.REFINE, 1):
             return self.transformer.refine_caption(features)
+
+    def vae_encode(self, pictures: Tensor, strips: Strips = WHOLE) -> Tensor:
+        """Return the latents [B, 16, h, w] float32, on the CPU, of pictures [B, 3, 8h, 8w].
+
+        Those are float32, -1..1, on the CPU. The mode of the posterior, in the numbers of the VAE.
+        """
+        place, vae = self.place, self.vae
+        home = strips.home(torch.device(place.device))
+        with self.residence.awake(VAE):
+            latents = vae.encode(pictures.to(home, place.dtype), strips)
+        return latents.to("cpu", torch.float32)
 
     def vae_decode(self, latents: Tensor, strips: Strips = WHOLE) -> Tensor:
         """Return pictures [B, 3, 8h, 8w], about -1..1, of latents [B, 16, h, w]."""

@@ -79,8 +79,9 @@ class Sizes:
 
     pieces: in the order of their visits, tour after tour. fixed_bytes: what never leaves the
     device. embedding_bytes: the text encoder's table, which stays in the computer's memory.
-    idle_bytes: the autoencoder's encoder: on the device where every piece is, else not there.
-    step_bytes: modulation of one time. token_bytes: one token of the transformer.
+    idle_bytes: the autoencoder's encoder: on the device where every piece is, else only while it
+    encodes. idle_operations: its multiplications and additions per pixel. step_bytes: modulation of
+    one time. token_bytes: one token of the transformer.
     """
 
     precision: str
@@ -88,6 +89,7 @@ class Sizes:
     fixed_bytes: int
     embedding_bytes: int
     idle_bytes: int = 0
+    idle_operations: float = 0.0
     step_bytes: int = 0
     token_bytes: int = 0
 
@@ -163,6 +165,7 @@ def model_sizes(networks: Networks, numbers: Numbers, stored: Collection[str] = 
         fixed_bytes=_slab(ledger, set(rest) - set(table) - set(idle)),
         embedding_bytes=_slab(ledger, table),
         idle_bytes=_slab(ledger, idle),
+        idle_operations=sum(map(ledger.operations, idle)),
         step_bytes=(4 * modulated + 1) * dim * numbers.item_bytes,
         token_bytes=dim * numbers.item_bytes,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -132,6 +132,25 @@ class Residence:
                 if any(cell.owner is owner for cell in slab.own):
                     return slab.lend(owner)
         return nullcontext()
+
+    @contextmanager
+    def awake(self, network: str) -> Iterator[None]:
+        """Have on the device, while the block runs, what else of a network lies idle."""
+        joined = self._joined[network]
+        idle = joined.landing.idle
+        if idle is None:
+            yield
+            return
+        resting = [(p, p.data) for p in joined.network.get_submodule(idle).parameters()]
+        try:
+            # Weights made in inference mode could never be changed in place.
+            with torch.inference_mode(False):
+                for parameter, rest in resting:
+                    parameter.data = rest.to(self.place.device)
+            yield
+        finally:
+            for parameter, rest in resting:
+                parameter.data = rest
 
     def close(self) -> None:
         """Let go of everything."""

@@ -61,6 +61,8 @@ class Clock:
         speeds, measured = self._rates.operations, budget.rates.operations
         self._is_timed = all(measured.get(piece.kind, 0.0) > 0 for piece in sizes.pieces)
         self._products, self._mixing = dict.fromkeys(Tour, 0.0), dict.fromkeys(Tour, 0.0)
+        decoder = next((piece.kind for piece in sizes.tour(Tour.DECODE)), "bf16")
+        self._encoding = sizes.idle_operations / speeds[decoder]
         for piece in sizes.pieces:
             self._products[piece.tour] += piece.operations / speeds[piece.kind]
             rate = speeds[_HALVES.get(piece.kind, piece.kind)]
@@ -83,6 +85,7 @@ class Clock:
         )
         return (
             told
+            + sum(map(self._encoded, work.encodes))
             + max(times, copies[Tour.MODULATE])
             + work.evaluations * denoised * wait
             + work.count * self._decoded(choice.way.decode, copies[Tour.DECODE])
@@ -136,6 +139,10 @@ class Clock:
         twice = 1.0 if decode.rows is None else (decode.rows + 2) / decode.rows
         moved = _MAP_BYTES * pixels / self._rates.link * decode.on_host
         return max(self._compute_maps(pixels) * twice, copied) + moved
+
+    def _encoded(self, size: tuple[int, int]) -> float:
+        """Return the seconds of encoding a picture, by the autoencoder's other half."""
+        return _OVERHEAD * size[0] * size[1] * self._encoding
 
     def _compute_maps(self, pixels: int) -> float:
         return _OVERHEAD * pixels * self._products[Tour.DECODE]

@@ -25,7 +25,7 @@ from engine.memory.place import DTYPES as DTYPES
 from engine.memory.place import Place as Place
 from engine.memory.plan import Plan
 from engine.memory.residence import TRANSFORMER, VAE, Residence
-from engine.memory.tensor_cache import PROMPTS, TensorCache
+from engine.memory.tensor_cache import PROMPTS, REFERENCES, TensorCache
 from engine.memory.tune import BLOCK, FORMS, known_tuning
 from engine.model.vae import Vae
 from engine.settings import Settings
@@ -40,11 +40,11 @@ GRAPHS_BYTES = 1 << 29
 
 
 class Studio:
-    """Holds at most one model, and what was read from prompts."""
+    """Holds at most one model, and what was read from prompts and pictures."""
 
     def __init__(self) -> None:
         self._model: Model | None = None
-        self._prompts: dict[Path, TensorCache] = {}
+        self._kept: dict[Path, TensorCache] = {}
 
     def model(
         self,
@@ -79,9 +79,11 @@ class Studio:
 
     def prompts(self, data_dir: Path) -> TensorCache:
         """Return the features of prompts that are kept in a data folder."""
-        if data_dir not in self._prompts:
-            self._prompts[data_dir] = TensorCache(data_dir / CACHES / PROMPTS)
-        return self._prompts[data_dir]
+        return self._cache(data_dir / CACHES / PROMPTS)
+
+    def references(self, data_dir: Path) -> TensorCache:
+        """Return the latents and features of input pictures that are kept in a data folder."""
+        return self._cache(data_dir / CACHES / REFERENCES)
 
     def kept_plan(self, checkpoint: Checkpoint, place: Place) -> Plan | None:
         """Return how the model lies, if it is the one that is loaded."""
@@ -95,6 +97,11 @@ class Studio:
             self._model.close()
         self._model = None
         self.tidy()
+
+    def _cache(self, folder: Path) -> TensorCache:
+        if folder not in self._kept:
+            self._kept[folder] = TensorCache(folder)
+        return self._kept[folder]
 
     def tidy(self) -> None:
         """Give back what nobody uses; the model stays."""

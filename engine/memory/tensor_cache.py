@@ -21,6 +21,9 @@ from engine.errors import FileRejected, UserError
 PROMPTS: Final = "prompts"
 """Folder for features of prompts, inside the folder of caches."""
 
+REFERENCES: Final = "references"
+"""Folder for what networks make of input pictures, likewise."""
+
 MAX_BYTES: Final = 256_000_000
 KEPT_IN_MEMORY: Final = 32
 ENDING: Final = ".safetensors"

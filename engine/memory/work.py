@@ -38,6 +38,8 @@ class Work:
     width, height: pixels. count: pictures. evaluations: visits of the tour DENOISE for one batch,
     which both guidance branches share. guided: whether there are two branches. prompt_tokens: of
     the longest prompt. saves_steps: whether the outputs of the blocks are kept to be reused.
+    encodes: width and height of each picture that the autoencoder encodes. prompts: how many share
+    each picture.
     """
 
     width: int
@@ -47,6 +49,8 @@ class Work:
     guided: bool
     prompt_tokens: int = 128
     saves_steps: bool = False
+    encodes: tuple[tuple[int, int], ...] = ()
+    prompts: int = 1
 
     @property
     def caption_tokens(self) -> int:
@@ -61,7 +65,7 @@ class Work:
     @property
     def branches(self) -> int:
         """Return the sequences that are computed for each picture."""
-        return 2 if self.guided else 1
+        return self.prompts * (2 if self.guided else 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +134,10 @@ class Footprint(Protocol):
 
     def decode(self, width: int, height: int, decode: Decode) -> int:
         """Return those on the device of decoding one picture of these sides in pixels."""
+        ...
+
+    def encode_picture(self, width: int, height: int, decode: Decode) -> int:
+        """Return those on the device of encoding one, by the same strips."""
         ...
 
 

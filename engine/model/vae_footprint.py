@@ -96,11 +96,11 @@ class _Size:
         return line * rows * (FLOAT_BYTES + self.item * self.on_host)
 
     def conv(self, before: int, after: int, *, added: int = 0) -> int:
-        """Bytes of a norm, a convolution and of `added` channels to add to its result."""
+        """Bytes of a norm, a convolution and `added` channels that come to be added to it."""
         strip = self.strip
         window, done = self.band(before, strip + 2), self.band(after, strip)
         brought = self.band(before, strip + 1) if self.on_host else 0
-        adding = self.band(after + added * self.on_host, strip) if added else 0
+        adding = self.band(added, strip)
         whole = self.map(before) + (0 if strip == self.height else self.map(after))
         weight = 9 * before * after * self.item
         if strip == self.height:
@@ -111,7 +111,8 @@ class _Size:
     def resnet(self, before: int, after: int) -> Iterator[int]:
         yield self.conv(before, after)
         # What the second convolution reads and what it writes are one map, which stands for both.
-        yield self.map(before) + self.conv(after, after, added=before) - self._saved(after)
+        added = before * self.on_host + after * (before != after)
+        yield self.map(before) + self.conv(after, after, added=added) - self._saved(after)
 
     def _saved(self, channels: int) -> int:
         return 0 if self.strip == self.height else self.map(channels)

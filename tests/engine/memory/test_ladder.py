@@ -48,6 +48,7 @@ def climb(stage: Stage, plan: Plan = PLAIN, terms: Terms = TERMS, **shortage) ->
     [
         (Stage.LOADING, [Rung.STREAM, Rung.STREAM_ENCODER, Rung.INT8]),
         (Stage.ENCODING, [Rung.STREAM, Rung.STREAM_ENCODER, Rung.INT8]),
+        (Stage.PREPARING, [Rung.TILE, Rung.STREAM, Rung.STREAM_ENCODER]),
         (Stage.DENOISING, [Rung.STREAM, Rung.STREAM_ENCODER, Rung.SMALLER_BATCH]),
         (Stage.DECODING, [Rung.TILE, Rung.STREAM, Rung.STREAM_ENCODER]),
         (Stage.SAVING, []),

@@ -10,6 +10,7 @@ from math import prod
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from engine.checkpoints.convert import Conversion, convert
 from engine.checkpoints.load import load_transformer
@@ -21,6 +22,7 @@ from engine.memory.pieces import ALIGNMENT, PARTS, Tour, model_sizes, sizes_of, 
 from engine.memory.work import TOKEN_MULTIPLE
 from engine.model.shapes import text_encoder_shapes, transformer_shapes, vae_shapes
 from engine.model.transformer import SEQUENCE_MULTIPLE
+from engine.model.vae import Vae
 from engine.quant.recipe import text_encoder_layers, transformer_layers
 from engine.request import Precision
 from tests.architecture.sources import ROOT
@@ -102,6 +104,16 @@ def test_what_is_computed_is_what_is_known_of_the_architecture():
     pixels = sum(piece.operations for piece in found.tour(Tour.DECODE)) * 1024**2
     assert pixels == pytest.approx(9.92e12, rel=0.01)
     assert sum(p.operations for p in found.tour(Tour.READ)) == pytest.approx(7.06e9, rel=0.001)
+
+
+def test_what_an_encode_computes_is_what_torch_counts():
+    with torch.device("meta"):
+        vae = Vae(PUBLIC.vae)
+        picture = torch.empty(1, 3, 64, 128)
+    with FlopCounterMode(display=False) as counter:
+        vae.encode(picture)
+    counted = counter.get_total_flops() / (64 * 128)
+    assert sizes(BF16).idle_operations == pytest.approx(counted, rel=0.01)
 
 
 def test_tours_come_in_order_and_pieces_in_the_order_of_their_visits():

@@ -74,6 +74,7 @@ def moving(found, job, of, worker):
         worker.denoise(job.tokens, sequences) + schedule + saved,
         worker.encode(job.prompt_tokens),
         worker.decode(job.width, job.height, found.decode),
+        *(worker.encode_picture(*size, found.decode) + of.idle_bytes for size in job.encodes),
     )
 
 
@@ -97,6 +98,8 @@ def drawn(rng):
         guided=rng.random() < 0.5,
         prompt_tokens=rng.choice([1, 128, 512]),
         saves_steps=rng.random() < 0.2,
+        encodes=((16 * rng.randint(4, 160), 16 * rng.randint(4, 160)),) * rng.choice([0, 0, 1, 2]),
+        prompts=rng.choice([1, 1, 1, 3]),
     )
     wish = Wish(
         profile=rng.choice(list(Profile)),

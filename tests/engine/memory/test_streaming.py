@@ -102,12 +102,14 @@ def test_a_model_of_which_everything_streams_paints_the_same(
     expected = latents_of(plain, prompts=prompts)
     with torch.inference_mode():
         picture = plain.vae_decode(expected.to(place_of(precision).dtype))
+        encoded = plain.vae_encode(picture.float())
     plan = plan_of(pieces_of(checkpoint, precision), source, keep_encoder=False)
     model = load(studio, checkpoint, precision, plan, tmp_path)
     assert all(map(torch.equal, read(model), prompts))
     assert torch.equal(latents_of(model, prompts=prompts), expected)
     with torch.inference_mode():
         assert torch.equal(model.vae_decode(expected.to(place_of(precision).dtype)), picture)
+        assert torch.equal(model.vae_encode(picture.float()), encoded)
     assert model.text_encoder is None
     assert not any(name.startswith(TEXT_ENCODER) for name in slabs_of(model))
     studio.forget()
@@ -124,9 +126,7 @@ def test_slabs_have_the_sizes_that_were_predicted(precision, checkpoint, tmp_pat
 
 
 @pytest.mark.parametrize("source", Source)
-def test_adapters_act_in_a_streamed_model_as_in_a_plain_one(
-    source, checkpoint, adapters, tmp_path
-):
+def test_adapters_act_in_a_streamed_model_as_in_a_plain_one(source, checkpoint, adapters, tmp_path):
     plain, streamed = Studio(), Studio()
     names = [name for name in pieces_of(checkpoint) if name.startswith(TRANSFORMER)]
     whole = load(plain, checkpoint, Precision.FP32, plan_of(()), tmp_path)
