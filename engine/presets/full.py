@@ -21,10 +21,7 @@ KEPT: Final = (
 )  # fmt: skip
 """The fields of a request that a preset may hold."""
 
-DEFAULTS: Final = (
-    "negative", "steps", "guidance_scale", "shift", "sampler", "width", "height",
-    "cfg_normalization", "cfg_truncation", "step_cache",
-)  # fmt: skip
+DEFAULTS: Final = ("negative", "steps", "guidance_scale", "shift", "width", "height")
 """The fields that the user's own defaults of a model may hold."""
 
 _FIELDS: Final = ("title", "settings")

@@ -17,8 +17,12 @@ from ui.components import form, restore, results, stage
 from ui.components.form import Form, Words
 from ui.components.ids import Ids
 from ui.components.loras import build_loras
+from ui.components.presets import build_presets
+from ui.components.shapes import build_sizes
+from ui.components.styles import build_reading, build_styles
 from ui.context import PageContext
 from ui.handlers import on
+from ui.tabs.extras import Extras, connect_extras
 from ui.tabs.form_handlers import FORETOLD, FormHandlers
 from ui.tabs.job_handlers import JobHandlers, JobParts
 from ui.tabs.lora_handlers import LoraHandlers
@@ -59,13 +63,14 @@ class Easel:
     parts: JobParts
     told: gr.HTML
     dropped: gr.HTML
+    extras: Extras
 
 
 def build_easel(page: PageContext, ids: Ids, plan: Plan) -> Easel:
     """Build the left and the right of a tab, not connected yet."""
     with gr.Row(equal_height=False, **ids.mark("tab")):
         with gr.Column(scale=plan.scales[0], min_width=320, **ids.mark("left")):
-            filled, buttons, told, dropped = _build_left(page, ids, plan)
+            filled, buttons, told, dropped, extras = _build_left(page, ids, plan)
         with gr.Column(scale=plan.scales[1], min_width=320, **ids.mark("right")):
             extra = plan.aside()
             shown, pictures = _build_right(ids)
@@ -80,7 +85,7 @@ def build_easel(page: PageContext, ids: Ids, plan: Plan) -> Easel:
         identity=gr.Textbox(visible=False),
     )
     filled.extra.update(extra)
-    return Easel(ids=ids, form=filled, parts=parts, told=told, dropped=dropped)
+    return Easel(ids=ids, form=filled, parts=parts, told=told, dropped=dropped, extras=extras)
 
 
 def connect_easel(page: PageContext, easel: Easel, demo: gr.Blocks, status: gr.HTML) -> None:
@@ -92,30 +97,36 @@ def connect_easel(page: PageContext, easel: Easel, demo: gr.Blocks, status: gr.H
     _connect_loras(LoraHandlers(page, filled.loras), filled)
     _connect_forecast(handlers, filled, easel.told, status)
     _connect_pictures(handlers, filled, parts, easel.dropped)
-    _connect_job(JobHandlers(page, parts, easel.ids.tab), filled, parts, demo)
+    _connect_job(JobHandlers(page, parts, easel.ids.tab), easel, demo)
+    connect_extras(page, easel.extras, filled, handlers)
 
 
 def _build_left(
     page: PageContext, ids: Ids, plan: Plan
-) -> tuple[Form, tuple[gr.Button, gr.Button], gr.HTML, gr.HTML]:
+) -> tuple[Form, tuple[gr.Button, gr.Button], gr.HTML, gr.HTML, Extras]:
     variant, extra = page.first_model, dict[str, Component]()
     extra.update(plan.above())
     with gr.Column(elem_classes="card"):
         prompt, note = form.build_prompt(variant, ids, plan.words)
+        reading = build_reading(ids)
     buttons = _build_buttons(ids, plan.words)
     told = gr.HTML("", **ids.mark("forecast"), apply_default_css=False)
     chips = form.build_chips(variant, ids)
     extra.update(plan.below())
+    styles = build_styles(page.presets, ids)
     with gr.Column(elem_classes="card"):
         model, model_note = form.build_model(variant, ids, paths=page.owner)
         shape = form.build_shape(variant, ids)
+        sizes = build_sizes(page.presets, ids)
         count = form.build_count(ids)
         seed, random_seed, last_seed = form.build_seed(ids)
     loras = build_loras(ids, paths=page.owner)
     with gr.Accordion(strings.ADVANCED, open=False, **ids.mark("advanced")):
         extra.update(plan.advanced())
         advanced = form.build_advanced(variant, ids)
+    presets = build_presets(page.presets, ids, owner=page.owner)
     dropped = _build_restore(ids)
+    extra["long_prompt"] = reading.long_prompt
     filled = Form(
         prompt=prompt,
         note=note,
@@ -132,7 +143,8 @@ def _build_left(
         variant=gr.State(variant),
         extra=extra,
     )
-    return filled, buttons, told, dropped
+    extras = Extras(reading=reading, styles=styles, sizes=sizes, presets=presets)
+    return filled, buttons, told, dropped, extras
 
 
 def _build_buttons(ids: Ids, words: Words) -> tuple[gr.Button, gr.Button]:
@@ -226,7 +238,8 @@ def _connect_pictures(
     on(dropped.upload, handlers.restore, [model], restored)
 
 
-def _connect_job(handlers: JobHandlers, filled: Form, parts: JobParts, demo: gr.Blocks) -> None:
+def _connect_job(handlers: JobHandlers, easel: Easel, demo: gr.Blocks) -> None:
+    filled, parts = easel.form, easel.parts
     shows = [parts.stage, parts.results, parts.shown, parts.generate, parts.cancel, parts.job]
     starters = ((parts.generate, handlers.generate), (filled.loras.compare, handlers.compare))
     for button, handler in starters:
@@ -234,7 +247,7 @@ def _connect_job(handlers: JobHandlers, filled: Form, parts: JobParts, demo: gr.
             handler,
             [parts.visitor, parts.shown],
             shows,
-            inputs_kwargs={**filled.fields},
+            inputs_kwargs={**filled.fields, **easel.extras.fields},
             concurrency_limit=None,
             show_progress="hidden",
             api_visibility="private",

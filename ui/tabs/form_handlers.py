@@ -30,6 +30,7 @@ from ui.handlers import plain_errors
 from ui.markup import Markup
 from ui.tabs.lora_handlers import LoraHandlers
 from ui.uploads import uploaded
+from ui.wording import plain_words
 
 Updates = dict[Block, Any]
 
@@ -45,7 +46,7 @@ class FormHandlers:
 
     def __init__(self, page: PageContext, form: Form, restored: gr.HTML) -> None:
         self._page = page
-        self._form = form
+        self.form = form
         self._restored = restored
         self._loras = LoraHandlers(page, form.loras)
 
@@ -55,10 +56,10 @@ class FormHandlers:
         model = self._page.find_model(name)
         values = {**bindings.NEUTRAL, **bindings.defaults(model.variant), "step_cache": 0.0}
         return {
-            **form_updates(self._form, model.variant, values),
+            **form_updates(self.form, model.variant, values),
             **self._loras.shown(read_chosen(loras), name),
-            self._form.note: prompt.note_markup(model.variant, text),
-            self._form.model_note: picker.note_markup(model, owner=self._page.owner),
+            self.form.note: prompt.note_markup(model.variant, text),
+            self.form.model_note: picker.note_markup(model, owner=self._page.owner),
         }
 
     @plain_errors()
@@ -116,12 +117,12 @@ class FormHandlers:
         """Enable what only guidance uses, or say why it is off."""
         if guidance_scale is None:
             guidance_scale = variant.defaults.guidance_scale
-        return guidance_updates(self._form, variant, guidance_scale)
+        return guidance_updates(self.form, variant, guidance_scale)
 
     @plain_errors()
     def heed_prompt(self, text: str, variant: Variant) -> Markup:
         """Note the words that the model never saw."""
-        return prompt.note_markup(variant, text)
+        return prompt.note_markup(variant, plain_words(self._page.presets, text))
 
     @plain_errors()
     def take_example(self, event: gr.EventData) -> str:
@@ -171,20 +172,25 @@ class FormHandlers:
         if not self._page.has_model(request.model):
             notes = (*notes, strings.model_missing(request.model))
             request = request.with_values(model=model)
+        updates, missing = self.shown(request.with_values(count=1))
+        title = self._page.find_model(request.model).title
+        notes = (*notes, *missing)
+        return {**updates, self._restored: restore.restored_markup(request, title, notes)}
+
+    def shown(self, request: Request) -> tuple[Updates, tuple[str, ...]]:
+        """Return the form set to a request whose model is there, and what is left out of it."""
         found = self._page.find_model(request.model)
-        values = bindings.to_widgets(request.with_values(count=1), found.variant)
+        values = bindings.to_widgets(request, found.variant)
         chosen, missing = self._loras.restored(values.pop("loras"))
         leave = values.pop("lora_partial")
         shown = self._loras.shown(chosen, request.model)
-        shown[self._form.loras.lora_partial] |= {"value": leave}
-        shown_request = restore.restored_markup(request, found.title, (*notes, *missing))
+        shown[self.form.loras.lora_partial] |= {"value": leave}
         return {
-            **form_updates(self._form, found.variant, values),
+            **form_updates(self.form, found.variant, values),
             **shown,
-            self._form.note: prompt.note_markup(found.variant, request.prompt),
-            self._form.model_note: picker.note_markup(found, owner=self._page.owner),
-            self._restored: shown_request,
-        }
+            self.form.note: prompt.note_markup(found.variant, request.prompt),
+            self.form.model_note: picker.note_markup(found, owner=self._page.owner),
+        }, tuple(missing)
 
 
 def picture_at(index: object, shown: tuple[Shown, ...]) -> Shown:

@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from engine import BadRequest, Cancelled, Done, Failed, NotFound, Request, Result
-from ui import bindings, strings
+from ui import strings
 from ui.components import results, stage
 from ui.components.ids import MAIN
 from ui.components.results import Shown
@@ -22,6 +22,7 @@ from ui.events import JobView, watch
 from ui.handlers import plain_errors
 from ui.markup import file_url
 from ui.visitors import new_secret
+from ui.wording import requests_of
 
 Updates = dict[Block, Any]
 
@@ -62,11 +63,13 @@ class JobHandlers:
         request: gr.Request,
         **values: object,
     ) -> AsyncIterator[Updates]:
-        """Hand the form to the engine, and show the job until it ends."""
+        """Hand the form to the engine, and show its jobs until they end.
+
+        All are accepted at once, so that none is lost when the page is closed.
+        """
         with plain_errors():
-            job = self._submit(await self._admitted(values), visitor)
-            yield self._running(job, shown)
-            async for updates in self._watch(job, shown, request):
+            jobs = [self._submit(one, visitor) for one in await self._admitted(values)]
+            async for updates in self._watch_all(jobs, shown, request):
                 yield updates
 
     async def compare(
@@ -78,7 +81,7 @@ class JobHandlers:
     ) -> AsyncIterator[Updates]:
         """Paint one seed without and with the adapters, and show both side by side."""
         with plain_errors():
-            wanted = _one_of_a_pair(await self._admitted(values))
+            wanted = _one_of_a_pair((await self._admitted(values))[0])
             for one in (wanted.with_values(loras=()), wanted):
                 # One after the other, so that whoever stops the first gets no second.
                 before, job = shown, self._submit(one, visitor)
@@ -90,10 +93,11 @@ class JobHandlers:
                     return
             yield {self._parts.results: results.pair_markup(shown)}
 
-    async def _admitted(self, values: dict[str, object]) -> Request:
+    async def _admitted(self, values: dict[str, object]) -> tuple[Request, ...]:
         """Read the form; files are looked at in a thread, for the page answers others meanwhile."""
-        wanted = bindings.to_request(values)
-        await asyncio.to_thread(self._page.admit, wanted)
+        wanted = requests_of(self._page.presets, values)
+        for one in wanted:
+            await asyncio.to_thread(self._page.admit, one)
         return wanted
 
     def _submit(self, request: Request, visitor: tuple[str, str]) -> str:
@@ -129,6 +133,21 @@ class JobHandlers:
             raise
         finally:
             self._page.visitors.look_away(visit, job)
+
+    async def _watch_all(
+        self, jobs: list[str], shown: tuple[Shown, ...], request: gr.Request
+    ) -> AsyncIterator[Updates]:
+        """Show jobs one after another; whoever stops one wants no more of them."""
+        for index, job in enumerate(jobs):
+            before = shown
+            yield self._running(job, shown)
+            async for updates in self._watch(job, shown, request):
+                shown = updates.get(self._parts.shown, shown)
+                yield updates
+            if shown == before:
+                for later in jobs[index + 1 :]:
+                    self._page.engine.cancel(later)
+                return
 
     @plain_errors()
     def stop(self, job: str) -> Updates:

@@ -1,0 +1,187 @@
+"""X/Y grids: one request painted over and over, with two of its values changed step by step."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from engine.errors import BadRequest
+from engine.request import Request
+from engine.service.series import Item, SeriesPlan, SheetPlan
+
+MAX_VALUES: Final = 20
+MAX_CELLS: Final = 100
+NOTHING: Final = ""
+"""The axis on which nothing changes."""
+
+WORDS: Final = "words"
+LORA_WEIGHT: Final = "lora_weight"
+SIZE: Final = "size"
+
+_RANGE = re.compile(
+    r"(-?\d{1,18}(?:\.\d{1,9})?)\.\.(-?\d{1,18}(?:\.\d{1,9})?)(?::(\d{1,9}(?:\.\d{1,9})?))?"
+)
+_SIZE = re.compile(r"(\d{1,5})\s*[xX×]\s*(\d{1,5})")
+_WHOLE: Final = frozenset({"seed", "steps", "feather"})
+_NUMBERS: Final = (
+    "guidance_scale", "shift", "cfg_normalization", "cfg_truncation", "step_cache", "strength",
+)  # fmt: skip
+_NAMES: Final = ("model", "sampler")
+_HOW: Final = "Write values with commas between, or a range such as 2..8:2."
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What changes along one side of a grid. parameter: one of `PARAMETERS`, or "" for nothing.
+
+    values: with commas between; numbers also as ranges, `low..high` or `low..high:step`, both ends
+    included. Words: the first ones are replaced in the prompt by each of them in turn.
+    """
+
+    parameter: str = NOTHING
+    values: str = ""
+
+
+def plan_grid(request: Request, x: Axis, y: Axis, folder: Path) -> SeriesPlan:
+    """Return the pictures of a grid, row by row, and its sheet in a folder.
+
+    The request must have a seed, which all pictures share unless it is what changes. Raise
+    `BadRequest` naming the first value that cannot be, or too many of them.
+    """
+    if x.parameter == NOTHING:
+        raise BadRequest("Nothing changes along the first side.", "Choose what does.")
+    if x.parameter == y.parameter:
+        raise BadRequest("Both sides of the grid change the same.", "Choose two different ones.")
+    across, down = list(_changes(x)), list(_changes(y))
+    if len(across) * len(down) > MAX_CELLS:
+        raise BadRequest(
+            f"The grid would have {len(across)} × {len(down)} pictures, more than {MAX_CELLS}.",
+            "Use fewer values.",
+        )
+    base = request.with_values(count=1)
+    items = tuple(
+        Item(label=" · ".join(filter(None, (column, row))), steps=(in_row(in_column(base)),))
+        for row, in_row in down
+        for column, in_column in across
+    )
+    rows = tuple(row for row, _ in down) if y.parameter else ()
+    sheet = SheetPlan(
+        folder=folder,
+        columns=len(across),
+        column_names=tuple(column for column, _ in across),
+        row_names=rows,
+        labels=False,
+        title=request.prompt,
+    )
+    return SeriesPlan(items=items, sheet=sheet)
+
+
+_Change = Callable[[Request], Request]
+
+
+def _changes(axis: Axis) -> Iterator[tuple[str, _Change]]:
+    """Yield the label and the change of each value of an axis."""
+    if axis.parameter == NOTHING:
+        yield "", lambda request: request
+        return
+    make = PARAMETERS.get(axis.parameter)
+    if make is None:
+        raise BadRequest(
+            f"{axis.parameter!r:.40} cannot change along a grid.",
+            f"Choose one of {', '.join(PARAMETERS)}.",
+        )
+    values = [value.strip() for value in re.split(r"[,\n]", axis.values) if value.strip()]
+    if axis.parameter not in _TEXTS:
+        values = [number for value in values for number in _spread(value)]
+    if not 1 <= len(values) <= MAX_VALUES:
+        raise BadRequest(
+            f"One side of the grid has {len(values)} values, but must have 1 to {MAX_VALUES}.", _HOW
+        )
+    for value in values:
+        yield f"{axis.parameter.replace('_', ' ')} {value}", make(value, values)
+
+
+def _spread(value: str) -> list[str]:
+    """Return the numbers of a range, or the value itself where it is none."""
+    found = _RANGE.fullmatch(value)
+    if found is None:
+        return [value]
+    low, high, step = float(found[1]), float(found[2]), float(found[3] or 1)
+    count = (high - low) / step + 1 if step else math.inf
+    if not 1 <= count < MAX_VALUES + 1:
+        raise BadRequest(f"The range {value} holds no values, or too many.", _HOW)
+    return [f"{low + index * step:.12g}" for index in range(int(count + 1e-9))]
+
+
+def _number(name: str) -> Callable[[str, Sequence[str]], _Change]:
+    def make(text: str, values: Sequence[str]) -> _Change:
+        try:
+            number = int(text) if name in _WHOLE else float(text)
+        except ValueError as error:
+            raise BadRequest(f"The {name} {text!r:.40} is no number.", _HOW) from error
+        return lambda request: request.with_values(**{name: number})
+
+    return make
+
+
+def _name(name: str) -> Callable[[str, Sequence[str]], _Change]:
+    return lambda text, values: lambda request: request.with_values(**{name: text})
+
+
+def _size(text: str, values: Sequence[str]) -> _Change:
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise BadRequest(f"{text!r:.40} is no size.", "Write sizes as 1024x768.")
+    return lambda request: request.with_values(width=int(found[1]), height=int(found[2]))
+
+
+def _words(text: str, values: Sequence[str]) -> _Change:
+    """Put words in the place of the first ones, which the prompt must hold."""
+
+    def change(request: Request) -> Request:
+        if values[0] not in request.prompt:
+            raise BadRequest(
+                f"The prompt does not hold {values[0]!r:.80}.",
+                "The first of the words is the one to replace.",
+            )
+        return request.with_values(prompt=request.prompt.replace(values[0], text))
+
+    return change
+
+
+def _lora_weight(text: str, values: Sequence[str]) -> _Change:
+    """Give every adapter a weight."""
+    try:
+        weight = float(text)
+    except ValueError as error:
+        raise BadRequest(f"The weight {text!r:.40} is no number.", _HOW) from error
+
+    def change(request: Request) -> Request:
+        if not request.loras:
+            raise BadRequest("There is no LoRA whose weight could change.", "Add one first.")
+        loras = tuple(replace(lora, weight=weight) for lora in request.loras)
+        return request.with_values(loras=loras)
+
+    return change
+
+
+_TEXTS: Final = frozenset({WORDS, SIZE, *_NAMES})
+PARAMETERS: Final[Mapping[str, Callable[[str, Sequence[str]], _Change]]] = MappingProxyType(
+    {
+        "seed": _number("seed"),
+        "steps": _number("steps"),
+        "guidance_scale": _number("guidance_scale"),
+        WORDS: _words,
+        LORA_WEIGHT: _lora_weight,
+        SIZE: _size,
+        **{name: _name(name) for name in _NAMES},
+        **{name: _number(name) for name in _NUMBERS if name != "guidance_scale"},
+        "feather": _number("feather"),
+    }
+)
+"""What can change along a grid, and what makes the change of one value, given all of them."""

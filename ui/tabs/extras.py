@@ -1,0 +1,104 @@
+"""What helps to fill in a form, the same in every tab: words, styles, sizes, presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
+
+from ui.components.form import Form
+from ui.components.presets import PresetParts
+from ui.components.shapes import SizeParts
+from ui.components.styles import ReadingParts, StylesParts
+from ui.context import PageContext
+from ui.handlers import on
+from ui.tabs.form_handlers import FormHandlers
+from ui.tabs.preset_handlers import PresetHandlers
+from ui.tabs.word_handlers import WordHandlers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """The helpers of one form."""
+
+    reading: ReadingParts
+    styles: StylesParts
+    sizes: SizeParts
+    presets: PresetParts
+
+    @property
+    def fields(self) -> dict[str, Component]:
+        """The widgets that `ui.wording` reads beside the fields of a request."""
+        return {"style": self.styles.style, "match": self.sizes.match}
+
+
+def connect_extras(page: PageContext, extras: Extras, form: Form, handlers: FormHandlers) -> None:
+    """Connect the helpers of a form."""
+    words = WordHandlers(page, form)
+    _connect_words(words, extras, form)
+    _connect_sizes(words, extras.sizes, form)
+    _connect_presets(PresetHandlers(page, handlers, extras.presets, extras.styles), extras, form)
+
+
+def _connect_words(handlers: WordHandlers, extras: Extras, form: Form) -> None:
+    reading, styles = extras.reading, extras.styles
+    given = [form.prompt, form.model, styles.style, reading.long_prompt, form.seed]
+    told = [reading.told, reading.long_prompt]
+    # Gradio gives its components their events only while it runs.
+    gr.on(
+        [getattr(one, "change") for one in given],  # noqa: B009
+        handlers.read,
+        given,
+        told,
+        queue=False,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    on(reading.told.select, handlers.draw, given, told)
+    on(styles.lists.select, handlers.add_list, [form.prompt], [form.prompt])
+    on(styles.style.input, handlers.choose_style, [styles.style], [styles.note, styles.use])
+    more = form.advanced
+    taken = [form.shape, more.width, more.height, more.guidance_scale, *form.guided]
+    use = [styles.style, more.megapixels, form.variant]
+    on(styles.use.click, handlers.use_settings, use, taken)
+
+
+def _connect_sizes(handlers: WordHandlers, sizes: SizeParts, form: Form) -> None:
+    more = form.advanced
+    sides = [more.width, more.height]
+    on(form.shape.change, handlers.heed_shape, [form.shape], [sizes.other])
+    chosen = [sizes.other, more.megapixels, form.variant]
+    on(sizes.other.input, handlers.choose_other, chosen, [form.shape, *sides])
+    for side in sides:
+        on(side.change, handlers.heed_size, [*sides, form.variant], [sizes.note], at_once=True)
+
+
+def _connect_presets(handlers: PresetHandlers, extras: Extras, form: Form) -> None:
+    parts, styles = extras.presets, extras.styles
+    everything = [*form.everything, styles.style, styles.note, styles.use, parts.note]
+    on(parts.preset.input, handlers.take, [parts.preset, form.model], everything)
+    listed = [parts.preset, parts.title, parts.note]
+    values: dict[str, Block] = {**form.fields, **extras.fields}
+    parts.save.click(
+        handlers.save,
+        [parts.title, parts.with_prompt],
+        listed,
+        inputs_kwargs=values,
+        concurrency_limit=None,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    parts.keep.click(
+        handlers.keep_defaults,
+        [],
+        [parts.note],
+        inputs_kwargs=values,
+        concurrency_limit=None,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    on(parts.delete.click, handlers.delete, [parts.preset], listed)
+    on(parts.forget.click, handlers.forget_defaults, [form.model], [parts.note])
