@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 from typing import TYPE_CHECKING, Any, Final
 
 from engine import (
@@ -115,11 +114,6 @@ class PageContext:
         if self.guests is not None:
             return self.guests.submit(request, session)
         return self.engine.submit(request, session=session)
-
-    def _with_own_defaults(self, variant: Variant) -> Variant:
-        """Return a variant with what the user would rather begin with."""
-        own: dict[str, Any] = dict(self.presets.defaults(variant.name)[0])
-        return replace(variant, defaults=replace(variant.defaults, **own)) if own else variant
 
     def _with_own_defaults(self, variant: Variant) -> Variant:
         """Return a variant with what the user would rather begin with."""

@@ -101,7 +101,7 @@ class JobHandlers:
         return wanted
 
     def _submit(self, request: Request, visitor: tuple[str, str]) -> str:
-        job = self._page.engine.submit(request)
+        job = self._page.submit(request, visitor[0])
         self._page.visitors.remember(*visitor, job, self._place)
         return job
 
