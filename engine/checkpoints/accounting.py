@@ -6,10 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from engine.checkpoints.checkpoint import Part
-from engine.checkpoints.configs import text_encoder_config, transformer_config, vae_config
+from engine.checkpoints.configs import (
+    Declared,
+    text_encoder_config,
+    transformer_config,
+    vae_config,
+    vision_config,
+)
 from engine.checkpoints.keys import (
     TRANSFORMER_DIALECTS,
     VAE_DIALECTS,
+    VISION_DIALECTS,
     Dialect,
     spoken,
     text_encoder_dialect,
@@ -17,7 +24,7 @@ from engine.checkpoints.keys import (
 from engine.checkpoints.look import declared
 from engine.checkpoints.recognise import Role
 from engine.errors import FileRejected
-from engine.model.shapes import text_encoder_shapes, transformer_shapes, vae_shapes
+from engine.model.shapes import text_encoder_shapes, transformer_shapes, vae_shapes, vision_shapes
 
 _EXAMPLES: Final = 3
 
@@ -34,6 +41,10 @@ def check_part(role: Role, part: Part) -> None:
     elif role is Role.VAE:
         needed, dialects = vae_shapes(vae_config(shapes, stated)), VAE_DIALECTS
         what = "autoencoder"
+    elif role is Role.VISION:
+        cut = Declared({}, stated.where)
+        needed, dialects = vision_shapes(vision_config(shapes, stated, cut)), VISION_DIALECTS
+        what = "vision encoder"
     else:
         config = text_encoder_config(shapes, stated)
         needed = text_encoder_shapes(config)

@@ -10,7 +10,7 @@ from typing import Any
 from engine.checkpoints.configs import Shapes
 from engine.checkpoints.formats.door import Stored
 from engine.checkpoints.header import Header
-from engine.model.config import TransformerConfig, VaeConfig
+from engine.model.config import TransformerConfig, VaeConfig, VisionConfig
 from engine.variants import Variant
 
 
@@ -47,16 +47,18 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The files of all three networks."""
+    """The files of all networks; vision: None where the transformer reads no pictures."""
 
     transformer: Part
     vae: Part
     text_encoder: Part
+    vision: Part | None = None
 
     @property
-    def every(self) -> tuple[Part, Part, Part]:
-        """The three, in one order."""
-        return self.transformer, self.vae, self.text_encoder
+    def every(self) -> tuple[Part, ...]:
+        """All that there are, in one order."""
+        three = self.transformer, self.vae, self.text_encoder
+        return three if self.vision is None else (*three, self.vision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,7 @@ class Checkpoint:
     """A model whose headers and configurations were read and agree.
 
     path: the file or folder that was asked for. text_encoder: checked fields for `TextEncoder`.
+    vision: None where the transformer reads no pictures.
     variant_known: whether something said which variant this is; Turbo is assumed where nothing did.
     size: bytes of all files. digest: names the model in recipes, by headers, configurations and
     weight samples. tokenizer_stamp: changes with the tokenizer's file.
@@ -73,6 +76,7 @@ class Checkpoint:
     transformer: TransformerConfig
     vae: VaeConfig
     text_encoder: dict[str, Any]
+    vision: VisionConfig | None = None
     tokenizer: Path
     tokenizer_stamp: tuple[int, int, int]
     shift: float

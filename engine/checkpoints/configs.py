@@ -13,14 +13,13 @@ from typing import Any, Final
 
 from engine.checkpoints.keys import TRANSFORMER_DIALECTS, VAE_STAGES, spoken
 from engine.errors import FileRejected
-from engine.model.config import LATENT_CHANNELS, TransformerConfig, VaeConfig
+from engine.model.config import LATENT_CHANNELS, TransformerConfig, VaeConfig, VisionConfig
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shape of every tensor by its name in the file, prefix taken off."""
 
 MAX_LAYERS: Final = 200
 _EXAMPLES: Final = 3
-OMNI_UNBUILT: Final = "edits with it are not built yet"
 
 
 class Declared:
@@ -73,11 +72,6 @@ def is_omni(shapes: Shapes) -> bool:
 
 def transformer_config(shapes: Shapes, declared: Declared) -> TransformerConfig:
     """Read the architecture of a transformer, in any dialect; raise `FileRejected`."""
-    if is_omni(shapes):
-        raise FileRejected(
-            f"{declared.where}: this is a Z-Image Omni transformer; {OMNI_UNBUILT}.",
-            "Choose a Turbo or Base model.",
-        )
     dialect, _ = spoken(shapes, TRANSFORMER_DIALECTS)
     (embedder,) = dialect.naming("x_embedder.weight")
     (norm,) = dialect.naming("layers.0.attention.q_norm.weight")
@@ -97,8 +91,12 @@ def transformer_config(shapes: Shapes, declared: Declared) -> TransformerConfig:
         "cap_feat_dim": cap_feat_dim,
         "in_channels": LATENT_CHANNELS,
     }
+    if is_omni(shapes):
+        found["siglip_feat_dim"] = _shape(shapes, "siglip_embedder.1.weight", 2)[1]
+    else:
+        declared.must_be(siglip_feat_dim=None)
     declared.must_agree(**found, n_kv_heads=dim // head_dim)
-    declared.must_be(all_patch_size=[2], all_f_patch_size=[1], qk_norm=True, siglip_feat_dim=None)
+    declared.must_be(all_patch_size=[2], all_f_patch_size=[1], qk_norm=True)
     return TransformerConfig(
         **found,
         norm_eps=declared.number("norm_eps", 1e-5, 0.0, 0.1),
@@ -145,6 +143,41 @@ def vae_config(shapes: Shapes, declared: Declared) -> VaeConfig:
         norm_num_groups=groups,
         scaling_factor=declared.number("scaling_factor", 0.3611, 1e-6, 1e6),
         shift_factor=declared.number("shift_factor", 0.1159, -1e6, 1e6),
+    )
+
+
+def vision_config(shapes: Shapes, declared: Declared, patches: Declared) -> VisionConfig:
+    """Read the architecture of a vision encoder, names without a prefix; raise `FileRejected`.
+
+    patches: how pictures are cut for it, as its preprocessor says.
+    """
+    places, width = _shape(shapes, "embeddings.position_embedding.weight", 2)
+    patch_dim = _shape(shapes, "embeddings.patch_embedding.weight", 2)[1]
+    side, patch = math.isqrt(places), math.isqrt(patch_dim // 3)
+    if 3 * patch**2 != patch_dim or side**2 != places:
+        raise FileRejected(
+            f"{declared.where}: {places} places and patches of {patch_dim} numbers do not make a "
+            "SigLIP 2 vision encoder.",
+            "Use the one of any aspect ratio (NaFlex).",
+        )
+    found = {
+        "hidden_size": width,
+        "intermediate_size": _shape(shapes, "encoder.layers.0.mlp.fc1.weight", 2)[0],
+        "num_hidden_layers": _count(shapes, "encoder.layers.", declared),
+        "patch_size": patch,
+        "num_patches": places,
+    }
+    declared.must_agree(**found)
+    declared.must_be(hidden_act="gelu_pytorch_tanh", num_channels=3)
+    patches.must_agree(patch_size=patch)
+    heads = declared.whole("num_attention_heads", 16, 1, width)
+    if width % heads:
+        raise FileRejected(f"{declared.where}: width {width} has no {heads} equal heads.")
+    return VisionConfig(
+        **found,
+        num_attention_heads=heads,
+        layer_norm_eps=declared.number("layer_norm_eps", 1e-6, 0.0, 0.1),
+        max_patches=patches.whole("max_num_patches", 256, 1, 4096),
     )
 
 

@@ -17,15 +17,22 @@ from engine.checkpoints.identity import VARIANT_KEY
 from engine.checkpoints.keys import (
     TRANSFORMER_DIALECTS,
     VAE_DIALECTS,
+    VISION_DIALECTS,
     Dialect,
     text_encoder_dialect,
 )
-from engine.checkpoints.layout import PIPELINE_FILE, SCHEDULER_FILE, TRANSFORMER_CLASS
-from engine.model.config import TransformerConfig, VaeConfig
+from engine.checkpoints.layout import (
+    PATCHES_FILE,
+    PIPELINE_FILE,
+    SCHEDULER_FILE,
+    TRANSFORMER_CLASS,
+)
+from engine.model.config import TransformerConfig, VaeConfig, VisionConfig
 from engine.model.shapes import UNUSED_LAYERS
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
+from engine.model.vision_encoder import VisionEncoder
 from engine.storage import atomic_write, make_folder, read_bounded
 
 FILE_MODE: Final = 0o644
@@ -46,12 +53,20 @@ _PIPELINE: Final = {
 }
 
 
+_OMNI_PIPELINE: Final = {
+    **_PIPELINE,
+    "_class_name": "ZImageOmniPipeline",
+    "siglip": ["transformers", "Siglip2VisionModel"],
+    "siglip_processor": ["transformers", "Siglip2ImageProcessorFast"],
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
     """What a model folder is made of.
 
     tokenizer: folder of a Qwen2 tokenizer. shift: of the noise schedule. variant: name of the model
-    variant, noted in the transformer's file.
+    variant, noted in the transformer's file. vision: of a transformer that reads pictures.
     """
 
     transformer: Transformer
@@ -60,10 +75,11 @@ class Networks:
     tokenizer: Path
     shift: float
     variant: str
+    vision: VisionEncoder | None = None
 
 
 def save_folder(path: Path, networks: Networks) -> None:
-    """Write a model folder that `open_model` and diffusers' ZImagePipeline read.
+    """Write a model folder that `open_model` and diffusers' pipelines read.
 
     Weights are stored in float16, in files that everyone may read. Files of the same name are
     replaced, each at once. Raises `DiskError`.
@@ -89,6 +105,10 @@ def save_folder(path: Path, networks: Networks) -> None:
         "vae/config.json": _vae(networks.vae.config),
         "text_encoder/config.json": _text_encoder(encoder, layers),
     }
+    if networks.vision is not None:
+        stored = _stored(networks.vision, VISION_DIALECTS[0])
+        weights["siglip/model.safetensors"] = save(stored, {"format": "pt"})
+        configs |= _vision(networks.vision.config) | {PIPELINE_FILE: _OMNI_PIPELINE}
     for name, content in (*weights.items(), *_encoded(configs), *_copied(networks.tokenizer)):
         file = path / name
         make_folder(file.parent)
@@ -121,7 +141,9 @@ def _silent_layer(weights: Mapping[str, Tensor], layers: int) -> dict[str, Tenso
 
 
 def _transformer(config: TransformerConfig) -> dict[str, Any]:
+    sight = config.siglip_feat_dim
     return {
+        **({} if sight is None else {"siglip_feat_dim": sight}),
         "_class_name": TRANSFORMER_CLASS,
         "_diffusers_version": _DIFFUSERS,
         "all_f_patch_size": [1],
@@ -182,6 +204,33 @@ def _text_encoder(encoder: TextEncoder, layers: int) -> dict[str, Any]:
         "rope_theta": rope["rope_theta"],
         "tie_word_embeddings": True,
         **{name: getattr(config, name) for name in kept},
+    }
+
+
+def _vision(config: VisionConfig) -> dict[str, dict[str, Any]]:
+    kept = (
+        "hidden_size", "intermediate_size", "layer_norm_eps", "num_attention_heads",
+        "num_hidden_layers", "num_patches", "patch_size",
+    )  # fmt: skip
+    return {
+        "siglip/config.json": {
+            "architectures": ["Siglip2VisionModel"],
+            "dtype": "float16",
+            "hidden_act": "gelu_pytorch_tanh",
+            "model_type": "siglip2_vision_model",
+            "num_channels": 3,
+            "vision_use_head": False,
+            **{name: getattr(config, name) for name in kept},
+        },
+        PATCHES_FILE: {
+            "do_convert_rgb": True,
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_processor_type": "Siglip2ImageProcessorFast",
+            "image_std": [0.5, 0.5, 0.5],
+            "max_num_patches": config.max_patches,
+            "patch_size": config.patch_size,
+            "resample": 2,
+        },
     }
 
 

@@ -24,7 +24,7 @@ UNDISTILLED_SHIFT: Final = 5.0
 """Schedules shifted at least this far belong to the base model; the shapes are those of Turbo."""
 
 ASSUMED: Final = "turbo"
-OMNI: Final = "omni-base"
+OMNI, EDIT = "omni-base", "edit"
 
 _NAMES: Final = frozenset(variant.name for variant in VARIANTS)
 
@@ -47,6 +47,9 @@ Those of Omni and Edit are not among them: a file so called that has the plain a
 like the plain model.
 """
 
+_EDIT: Final = re.compile("(?<![a-z])edit(?![a-z])")
+"""What the name of a model that reads pictures says where it is the one for editing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -61,17 +64,26 @@ def identify(
 ) -> Identity:
     """Return the variant of a model; `shift` is its schedule's, `said` what the user named it.
 
-    Raises `NotFound` if the user named none of the variants there are, `BadRequest` for one that
-    the model cannot be.
+    One that reads pictures is of the Omni kind, whatever it is called. Raises `NotFound` if the
+    user named none of the variants there are, `BadRequest` for one that the model cannot be.
     """
+    reads = is_omni(transformer.bare_shapes)
     if said is not None:
         variant = by_name(said)
         _check(variant, transformer, path)
         return Identity(variant, is_known=True)
     for name in _hints(transformer, path, shift, data):
-        if name in _NAMES:
+        if name in _NAMES and by_name(name).edits == reads:
             return Identity(by_name(name), is_known=True)
+    if reads:
+        name = EDIT if any(map(_EDIT.search, _called(transformer, path))) else OMNI
+        return Identity(by_name(name), is_known=True)
     return Identity(by_name(ASSUMED), is_known=False)
+
+
+def _called(transformer: Part, path: Path) -> tuple[str, str]:
+    """Return the names of a model's file and folder, in lower case."""
+    return transformer.headers[0].path.name.lower(), path.name.lower()
 
 
 def named_variant(text: str) -> str | None:
@@ -92,8 +104,9 @@ def _check(said: Variant, transformer: Part, path: Path) -> None:
         other = noted
     if other in _NAMES and other != said.name:
         raise _contradicted(path, said, f"is {other}")
-    if said.name == OMNI and not is_omni(transformer.bare_shapes):
-        raise _contradicted(path, said, "has no weights for reference pictures")
+    if said.edits != is_omni(transformer.bare_shapes):
+        has = "has no" if said.edits else "has"
+        raise _contradicted(path, said, f"{has} weights for reference pictures")
     if _is_demo(said) and transformer.bare_shapes.get(_FEATURES) != _demo_shape(said):
         raise _contradicted(path, said, "has not the size of the Demo models")
 

@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from engine.checkpoints.accounting import check_part
 from engine.checkpoints.checkpoint import Checkpoint, Part
-from engine.checkpoints.configs import is_omni
 from engine.checkpoints.files import label
-from engine.checkpoints.identity import OMNI, identify
+from engine.checkpoints.identity import identify
 from engine.checkpoints.look import look
 from engine.checkpoints.open import NO_HINTS, Hints, open_found
 from engine.checkpoints.recognise import Role
@@ -20,7 +19,7 @@ from engine.errors import UserError
 
 MODEL: Final = "model"
 _ALONE: Final = "It is one part of a model; pictures need a transformer too."
-_ORDER: Final = (Role.TRANSFORMER, Role.TEXT_ENCODER, Role.VAE)
+_ORDER: Final = (Role.TRANSFORMER, Role.TEXT_ENCODER, Role.VAE, Role.VISION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +64,14 @@ def describe(path: Path, hints: Hints = NO_HINTS) -> ModelFile:
             problems.append(str(error))
     parts = dict(found.parts)
     if checkpoint is not None and path.is_dir():
-        opened = checkpoint.parts
-        parts = dict(
-            zip(_ORDER, (opened.transformer, opened.text_encoder, opened.vae), strict=True)
-        )
+        parts = _parts(checkpoint)
     problems += [_problem(role, part) for role, part in parts.items()]
     headers = {header.path: header for part in parts.values() for header in part.headers}
     return ModelFile(
         name=label(path),
-        part=MODEL if len(parts) == len(_ORDER) else ", ".join(role.value for role in parts),
+        part=MODEL
+        if checkpoint is not None and _parts(checkpoint).keys() <= parts.keys()
+        else ", ".join(role.value for role in parts),
         variant=_variant(path, parts, checkpoint, hints),
         dialect=", ".join(sorted({part.dialect for part in parts.values()})),
         prefix=", ".join(part.prefix for part in _ordered(parts) if part.prefix),
@@ -82,6 +80,13 @@ def describe(path: Path, hints: Hints = NO_HINTS) -> ModelFile:
         size=sum(header.size for header in headers.values()),
         problems=tuple(dict.fromkeys(filter(None, problems))),
     )
+
+
+def _parts(checkpoint: Checkpoint) -> dict[Role, Part]:
+    """Return the networks of a model by role."""
+    opened = checkpoint.parts
+    every = (opened.transformer, opened.text_encoder, opened.vae, opened.vision)
+    return {role: part for role, part in zip(_ORDER, every, strict=True) if part is not None}
 
 
 def _problem(role: Role, part: Part) -> str:
@@ -103,8 +108,6 @@ def _variant(
     transformer = parts.get(Role.TRANSFORMER)
     if transformer is None:
         return None
-    if is_omni(transformer.bare_shapes):
-        return OMNI
     if checkpoint is not None:
         return checkpoint.variant.name if checkpoint.variant_known else None
     identity = identify(transformer, path, None, hints.variant, hints.data)

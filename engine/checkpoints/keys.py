@@ -115,6 +115,16 @@ def text_encoder_dialect(layers: int) -> Dialect:
     )
 
 
+def vision_names(ours: str) -> tuple[str, ...]:
+    """Return the name of a weight of `VisionEncoder` in a SigLIP 2 file."""
+    return (ours.removeprefix("model."),)
+
+
+def _is_head(name: str) -> bool:
+    """Say whether a weight belongs to what pools features, which are wanted one by one."""
+    return name.startswith("head.")
+
+
 def _renamed(name: str, table: Mapping[str, str]) -> str:
     for ours, theirs in table.items():
         name = name.replace(ours, theirs)
@@ -208,3 +218,8 @@ VAE_DIALECTS = (
     Dialect("original", "encoder.mid.attn_1.q.weight", original_vae_names),
 )
 """How autoencoder files name their weights: as diffusers does, once did, and as the originals."""
+
+VISION_DIALECTS = (
+    Dialect("transformers", "embeddings.patch_embedding.weight", vision_names, _is_head),
+)
+"""How vision encoder files name their weights."""

@@ -20,13 +20,20 @@ TOKENIZER_FILE: Final = "tokenizer/tokenizer.json"
 TRANSFORMER_FILE: Final = "transformer/config.json"
 TRANSFORMER_CLASS: Final = "ZImageTransformer2DModel"
 WEIGHTS_STEMS: Final = ("diffusion_pytorch_model", "model")
+PATCHES_FILE: Final = "siglip_processor/preprocessor_config.json"
 SUBFOLDERS: Final = MappingProxyType(
-    {Role.TRANSFORMER: "transformer", Role.VAE: "vae", Role.TEXT_ENCODER: "text_encoder"}
+    {
+        Role.TRANSFORMER: "transformer",
+        Role.VAE: "vae",
+        Role.TEXT_ENCODER: "text_encoder",
+        Role.VISION: "siglip",
+    }
 )
 """Where each network lies in a diffusers folder."""
 
 LOOSE_FOLDERS: Final = (
-    "text_encoders", "text_encoder", "clip", "vae", "VAE", "Qwen3", "diffusion_models", "unet",
+    "text_encoders", "text_encoder", "clip", "clip_vision", "siglip", "vae", "VAE", "Qwen3",
+    "diffusion_models", "unet",
 )  # fmt: skip
 """Folders that other programs sort loose parts into."""
 
@@ -169,6 +176,12 @@ def schedule_near(folder: Path) -> Path | None:
     places = [folder / "scheduler_config.json", folder / SCHEDULER_FILE]
     if folder.absolute().name == SUBFOLDERS[Role.TRANSFORMER]:
         places.append(folder.absolute().parent / SCHEDULER_FILE)
+    return next((place for place in places if is_file(place)), None)
+
+
+def patches_near(file: Path) -> Path | None:
+    """Return what says how pictures are cut for the vision encoder in a file."""
+    places = [file.parent / "preprocessor_config.json", file.parent.parent / PATCHES_FILE]
     return next((place for place in places if is_file(place)), None)
 
 

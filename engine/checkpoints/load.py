@@ -15,6 +15,7 @@ from engine.checkpoints.checkpoint import Checkpoint, Part
 from engine.checkpoints.keys import (
     TRANSFORMER_DIALECTS,
     VAE_DIALECTS,
+    VISION_DIALECTS,
     Dialect,
     spoken,
     text_encoder_dialect,
@@ -25,6 +26,7 @@ from engine.model.layers import Block
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
+from engine.model.vision_encoder import VisionEncoder
 from engine.quant.half import make_half
 from engine.quant.linear import make_int8
 from engine.quant.products import WEIGHT_ONLY, choose
@@ -92,6 +94,22 @@ def load_vae(
         vae = Vae(checkpoint.vae)
     target = Target("autoencoder", dtype, device, on_tensor, rest=rest)
     return _filled(vae, checkpoint.parts.vae, VAE_DIALECTS, target)
+
+
+def load_vision_encoder(
+    checkpoint: Checkpoint,
+    dtype: torch.dtype,
+    device: torch.device,
+    on_tensor: Callable[[], None] = lambda: None,
+) -> VisionEncoder:
+    """Load the vision encoder of a model that reads pictures, as `load_transformer`."""
+    part, config = checkpoint.parts.vision, checkpoint.vision
+    if part is None or config is None:
+        raise TypeError("this model has no vision encoder")
+    with torch.device("meta"):
+        encoder = VisionEncoder(config)
+    target = Target("vision encoder", dtype, device, on_tensor)
+    return _filled(encoder, part, VISION_DIALECTS, target)
 
 
 def load_text_encoder(

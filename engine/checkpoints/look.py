@@ -176,6 +176,8 @@ def _number(text: str) -> int | float | str:
 
 def _subject(values: Mapping[str, Any]) -> Role | None:
     """Say which network a configuration describes, by fields that no other one has."""
+    if "num_patches" in values or "siglip" in str(values.get("model_type", "")):
+        return Role.VISION
     if str(values.get("_class_name", "")).startswith("ZImage") or "cap_feat_dim" in values:
         return Role.TRANSFORMER
     if "block_out_channels" in values:

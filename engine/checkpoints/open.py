@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from engine.checkpoints import layout
 from engine.checkpoints.checkpoint import Checkpoint, Part, Parts
 from engine.checkpoints.complete import complete
 from engine.checkpoints.configs import (
@@ -18,6 +19,7 @@ from engine.checkpoints.configs import (
     text_encoder_config,
     transformer_config,
     vae_config,
+    vision_config,
 )
 from engine.checkpoints.files import label, opened, read_object
 from engine.checkpoints.header import stamp_of
@@ -26,7 +28,7 @@ from engine.checkpoints.identity import identify
 from engine.checkpoints.look import Found, declared, look
 from engine.checkpoints.recognise import Role
 from engine.errors import FileRejected
-from engine.model.config import TransformerConfig, VaeConfig
+from engine.model.config import TransformerConfig, VaeConfig, VisionConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +49,12 @@ NO_HINTS: Final = Hints()
 
 @dataclass(frozen=True, slots=True)
 class _Numbers:
-    """The architectures of the three networks."""
+    """The architectures of the networks."""
 
     transformer: TransformerConfig
     vae: VaeConfig
     text_encoder: dict[str, Any]
+    vision: VisionConfig | None
 
 
 def open_model(path: Path, *, hints: Hints = NO_HINTS) -> Checkpoint:
@@ -81,6 +84,7 @@ def open_found(path: Path, found: Found, hints: Hints) -> Checkpoint:
         transformer=main,
         vae=vae_config(parts.vae.bare_shapes, declared(Role.VAE, parts.vae)),
         text_encoder=_text_encoder(parts.text_encoder, main),
+        vision=_vision(parts.vision, main),
     )
     stated = stated_shift(found)
     identity = identify(parts.transformer, path, stated, hints.variant, hints.data)
@@ -92,6 +96,7 @@ def open_found(path: Path, found: Found, hints: Hints) -> Checkpoint:
         transformer=numbers.transformer,
         vae=numbers.vae,
         text_encoder=numbers.text_encoder,
+        vision=numbers.vision,
         tokenizer=tokenizer,
         tokenizer_stamp=tokenizer_stamp,
         shift=shift,
@@ -121,6 +126,24 @@ def _text_encoder(part: Part, transformer: TransformerConfig) -> dict[str, Any]:
     return config
 
 
+def _vision(part: Part | None, transformer: TransformerConfig) -> VisionConfig | None:
+    """Read the vision encoder's architecture; its features must fit the transformer."""
+    if part is None:
+        return None
+    stated, file = declared(Role.VISION, part), part.headers[0].path
+    patches = layout.patches_near(file)
+    values = {} if patches is None else read_object(patches)
+    cut = Declared(values, label(file if patches is None else patches))
+    config = vision_config(part.bare_shapes, stated, cut)
+    if config.hidden_size != transformer.siglip_feat_dim:
+        raise FileRejected(
+            f"{stated.where}: the vision encoder is {config.hidden_size} wide, but the transformer "
+            f"expects {transformer.siglip_feat_dim}.",
+            "Use the vision encoder that belongs to this model.",
+        )
+    return config
+
+
 def stated_shift(found: Found) -> float | None:
     """Return the shift of the schedule that comes with a model; raise `FileRejected`."""
     if found.scheduler is None:
@@ -139,5 +162,6 @@ def _size(parts: Parts) -> int:
 def _digest(parts: Parts, numbers: _Numbers, shift: float) -> str:
     """Name a model by what it is, wherever it lies."""
     digests = [part.digest for part in parts.every]
-    content = (numbers.transformer, numbers.vae, numbers.text_encoder, shift, digests)
+    sight = () if numbers.vision is None else (numbers.vision,)
+    content = (numbers.transformer, numbers.vae, numbers.text_encoder, shift, digests, *sight)
     return hashlib.sha256(repr(content).encode()).hexdigest()

@@ -17,6 +17,7 @@ from engine.checkpoints.header import Header, excerpts
 from engine.checkpoints.keys import (
     TRANSFORMER_DIALECTS,
     VAE_DIALECTS,
+    VISION_DIALECTS,
     Dialect,
     text_encoder_dialect,
 )
@@ -28,6 +29,7 @@ DIALECTS: Final[Mapping[Role, tuple[Dialect, ...]]] = MappingProxyType(
         Role.TRANSFORMER: TRANSFORMER_DIALECTS,
         Role.TEXT_ENCODER: (text_encoder_dialect(1),),
         Role.VAE: VAE_DIALECTS,
+        Role.VISION: VISION_DIALECTS,
     }
 )
 """How files name the weights of each network."""

@@ -14,6 +14,7 @@ class Role(StrEnum):
     TRANSFORMER = "transformer"
     TEXT_ENCODER = "text encoder"
     VAE = "vae"
+    VISION = "vision encoder"
     STRANGER = "stranger"
 
 
@@ -108,6 +109,19 @@ OURS: Final = (
             ("encoder.mid_block.attentions.0.group_norm.", "decoder.up_blocks.3.resnets.0.conv1."),
             ("encoder.mid.attn_1.norm.", "encoder.mid.attn_1.q.", "decoder.up.3.block.0.conv1."),
         )
+    ),
+    Kind(
+        "a SigLIP vision encoder",
+        Role.VISION,
+        (
+            "embeddings.patch_embedding.weight", "embeddings.patch_embedding.bias",
+            "embeddings.position_embedding.weight", "encoder.layers.0.self_attn.q_proj.",
+            "encoder.layers.0.mlp.fc1.", "post_layernorm.",
+        ),
+        (
+            "text_model.", "class_embedding", "pre_layrnorm.", "vision_tower.", "projector.",
+            "visual_",
+        ),
     ),
 )  # fmt: skip
 """The parts of Z-Image, in every dialect; all pieces are needed, so that no relative passes."""

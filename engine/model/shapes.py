@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from engine.model.config import TransformerConfig, VaeConfig
+from engine.model.config import TransformerConfig, VaeConfig, VisionConfig
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -94,6 +94,23 @@ def text_encoder_shapes(config: Mapping[str, Any]) -> Shapes:
         }
         found |= {f"model.layers.{number}.{name}.weight": shape for name, shape in layer.items()}
     return found
+
+
+def vision_shapes(config: VisionConfig) -> Shapes:
+    """Return the shape of every weight of `VisionEncoder`, by name."""
+    width, inner = config.hidden_size, config.intermediate_size
+    found: Shapes = {
+        **_layer("embeddings.patch_embedding", _PICTURE_CHANNELS * config.patch_size**2, width),
+        "embeddings.position_embedding.weight": (config.num_patches, width),
+        **_norm("post_layernorm", width),
+    }
+    for number in range(config.num_hidden_layers):
+        layer = f"encoder.layers.{number}"
+        for leaf in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            found |= _layer(f"{layer}.self_attn.{leaf}", width, width)
+        found |= _layer(f"{layer}.mlp.fc1", width, inner) | _layer(f"{layer}.mlp.fc2", inner, width)
+        found |= _norm(f"{layer}.layer_norm1", width) | _norm(f"{layer}.layer_norm2", width)
+    return {f"model.{name}": shape for name, shape in found.items()}
 
 
 def _layer(name: str, before: int, after: int, side: int = 0) -> Shapes:

@@ -102,11 +102,11 @@ def test_fused_names_prefix_and_mixed_precision_are_told(source, tmp_path):
 
 def test_an_omni_transformer_is_said_to_be_one(source, tmp_path):
     def omni(weights: layouts.Weights) -> layouts.Weights:
-        return weights | {"siglip_embedder.0.weight": torch.ones(4)}
+        return weights | {"siglip_embedder.1.weight": torch.ones(64, 24)}
 
     found = describe(layouts.as_single_file("", omni)(source, tmp_path))
     assert (found.part, found.variant) == ("transformer", "omni-base")
-    assert "edits with it are not built yet" in found.problems[0]
+    assert "vision encoder" in found.problems[0]
 
 
 @pytest.mark.parametrize(

@@ -302,14 +302,12 @@ def test_an_encoder_of_another_width_is_refused_with_both_widths(
         open_model(model)
 
 
-def test_an_omni_transformer_is_called_so_and_refused_with_the_truth(source, tmp_path):
+def test_an_omni_transformer_without_a_vision_encoder_says_what_is_missing(source, tmp_path):
     def omni(weights: layouts.Weights) -> layouts.Weights:
-        return weights | {"siglip_embedder.0.weight": torch.ones(4)}
+        return weights | {"siglip_embedder.1.weight": torch.ones(64, 24)}
 
     path = layouts.as_single_file("", omni)(source, tmp_path)
-    with pytest.raises(
-        FileRejected, match="a Z-Image Omni transformer; edits with it are not built"
-    ):
+    with pytest.raises(NotFound, match=r"comes without .*vision encoder"):
         open_model(path)
 
 

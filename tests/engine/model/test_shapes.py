@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from engine.model.config import TransformerConfig, VaeConfig
-from engine.model.shapes import text_encoder_shapes, transformer_shapes, vae_shapes
+from engine.model.config import TransformerConfig, VaeConfig, VisionConfig
+from engine.model.shapes import text_encoder_shapes, transformer_shapes, vae_shapes, vision_shapes
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
+from engine.model.vision_encoder import VisionEncoder
 
 TEXT_ENCODER = {
     "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 6, "num_key_value_heads": 2,
@@ -57,3 +58,9 @@ def test_an_autoencoders_weights_are_known_without_building_it(config):
 def test_a_text_encoders_weights_are_known_without_building_it():
     with torch.device("meta"):
         assert text_encoder_shapes(TEXT_ENCODER) == held(TextEncoder(TEXT_ENCODER))
+
+
+@pytest.mark.parametrize("config", [VisionConfig(), VisionConfig(num_hidden_layers=2)])
+def test_a_vision_encoders_weights_are_known_without_building_it(config):
+    with torch.device("meta"):
+        assert vision_shapes(config) == held(VisionEncoder(config))
