@@ -46,6 +46,11 @@ def _as_it_is(value: object) -> object:
     return value
 
 
+def _named(value: object) -> object:
+    """Read the name of a file; a component of ours without one holds an empty text."""
+    return value or None
+
+
 def _listed(value: object) -> object:
     """Read a list from the JSON that a component of ours holds; "" is an empty one."""
     if value is None or value == "":
@@ -86,7 +91,7 @@ READERS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "long_prompt": _as_it_is,
         "task": _as_it_is,
         "images": _listed,
-        "mask": _as_it_is,
+        "mask": _named,
         "strength": _as_it_is,
         "feather": _whole,
         "fill": _as_it_is,

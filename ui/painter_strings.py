@@ -53,7 +53,7 @@ CLEAR_OF: Final = "Erase everything of this colour"
 LOAD: Final = "Load mask"
 LOAD_OF: Final = "A picture that is white where to repaint"
 SAVE: Final = "Save mask"
-REMOVE: Final = "Other picture"
+REMOVE: Final = "Take the picture away"
 LAYERS: Final = "Colours, each with a prompt of its own"
 LAYER: Final = "Colour {}"
 LAYER_PROMPT: Final = "Prompt for this colour alone"
@@ -97,3 +97,34 @@ def mask_size(mask: tuple[int, int], picture: tuple[int, int]) -> str:
     return (
         f"The mask is {mask[0]} × {mask[1]}, but the picture is {picture[0]} × {picture[1]} pixels."
     )
+
+
+INPAINT: Final = "Inpaint"
+PROMPT: Final = "What should be there instead?"
+PROMPT_HINT: Final = "a straw hat with a red ribbon"
+REPAINT: Final = "Repaint"
+STRENGTH: Final = "Strength"
+STRENGTH_INFO: Final = "At 1 what was there is forgotten; at 0 it stays."
+FEATHER: Final = "Soft edge"
+FEATHER_INFO: Final = "Pixels outward from the mask, in which old and new blend."
+FILL: Final = "Begin with"
+FILL_INFO: Final = "What lies under the mask before it is repainted."
+FILLS: Final[Mapping[str, str]] = {
+    "original": "What is there",
+    "noise": "Noise",
+    "blur": "Its surroundings",
+    "colour": "A colour",
+}
+FILL_COLOUR: Final = "Colour to begin with"
+MASKED_ONLY: Final = "Only the masked part, enlarged"
+MASKED_ONLY_INFO: Final = (
+    "Paints it at the model's best size, and puts it back: more detail in small places."
+)
+CONTEXT: Final = "Pixels around it"
+CONTEXT_INFO: Final = "How much of the surroundings the model sees."
+SOFT_MASK: Final = "Soft inpainting"
+SOFT_MASK_INFO: Final = (
+    "Where the mask is grey, less is changed. Otherwise half grey counts as painted."
+)
+NO_PICTURE: Final = "There is no picture to paint on yet."
+NO_PAINT: Final = "Paint over what should change, or extend the picture."

@@ -7,11 +7,12 @@ the components hold their names, as fields of a request.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
 import gradio as gr
+from gradio.components import Component
 
 from ui import painter_strings as strings
 from ui.components.ids import Ids
@@ -35,14 +36,19 @@ document.addEventListener('atelier-hold', ({ detail }) => {
 class Painter:
     """The components of a painter; each holds the field of a request that it is named for.
 
-    mask: the painter itself; it triggers `change` when there begins or ceases to be a picture or
-    an extension. regions, extend, images: JSON text.
+    mask: the painter itself; it triggers `input` when there begins or ceases to be a picture, or
+    paint, or an extension. regions, extend, images: JSON text.
     """
 
     mask: gr.HTML
     images: gr.HTML
     regions: gr.HTML
     extend: gr.HTML
+
+    @property
+    def fields(self) -> dict[str, Component]:
+        """The components by the name of the field."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 def build_painter(ids: Ids, doors: Sequence[Callable[..., object]]) -> Painter:

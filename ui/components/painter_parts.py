@@ -26,6 +26,7 @@ ICONS: Final[Mapping[str, str]] = {
     "in": "M12 5v14M5 12h14",
     "out": "M5 12h14",
     "fit": "M4 9V4h5m6 0h5v5m0 6v5h-5m-6 0H4v-5",
+    "remove": "m6 6 12 12M18 6 6 18",
 }
 """Lines of each sign, in a square of 24."""
 
@@ -59,7 +60,7 @@ def _tools() -> Markup:
     )  # fmt: skip
     history = [_button("undo", strings.UNDO), _button("redo", strings.REDO)]
     return tag(
-        "div", _group(tools), size, soft, _group(history),
+        "div", _group(tools), _group(history), size, soft,
         role="toolbar", class_="tools", aria_label=strings.TOOLS,
     )  # fmt: skip
 
@@ -88,6 +89,7 @@ def _status() -> Markup:
         ),
         _button("in", strings.ZOOM_IN),
         _button("fit", strings.ZOOM_FIT),
+        _button("remove", strings.REMOVE),
     ]  # fmt: skip
     share = tag("span", class_="facts", data_share=True)
     return tag(
@@ -124,8 +126,7 @@ def _actions() -> Markup:
     chooser = tag("input", type="file", accept="image/*", data_field="mask")
     load = tag("label", chooser, strings.LOAD, title=strings.LOAD_OF, class_="load")
     save = tag("button", strings.SAVE, type="button", data_act="save")
-    other = tag("button", strings.REMOVE, type="button", data_act="remove")
-    return tag("div", *changes, amount, clear, load, save, other, class_="actions")
+    return tag("div", *changes, amount, clear, load, save, class_="actions")
 
 
 def _extension() -> Markup:

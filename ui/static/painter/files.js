@@ -8,16 +8,12 @@ const say = (text, bad = false) => {
 const hold = (field, value) => {
   document.dispatchEvent(new CustomEvent('atelier-hold', { detail: { tab, field, value } }));
 };
-const change = () => {
-  trigger('change', { picture: Boolean(scene.picture), painted: scene.painted.length > 0, extended: scene.extend.some(Boolean) });
-};
 
 // Extending
 const extend = (sides) => {
   scene.extend = sides.map((side) => Math.min(4096, Math.max(0, Math.round(side) || 0)));
   scene.view.fit();
   tell();
-  change();
   saveSoon();
 };
 /** Add what is missing to a shape like "16:9", by halves on both sides. */
@@ -41,7 +37,6 @@ const place = (picture, blob, name) => {
   scene.view.measure();
   scene.view.fit();
   tell();
-  change();
 };
 const decode = async (blob) => {
   try {
@@ -113,7 +108,6 @@ const removePicture = () => {
   say('');
   scene.view.redraw();
   tell();
-  change();
   keeper.forget();
 };
 

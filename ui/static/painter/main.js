@@ -16,7 +16,7 @@ const scene = {
   mask() { return (this.layers[this.active] ??= newMask(this.width, this.height)); },
 };
 const history = newHistory(MOST_UNDO_BYTES), keeper = newKeeper(`${tab} ${sessionStorage.getItem('atelier-tab') ?? ''}`);
-let before = null, uploading = null, savingSoon = 0, loads = 0;
+let before = null, uploading = null, announced = '', savingSoon = 0, loads = 0;
 
 // What the active layer was before the gesture that is under way.
 const remember = () => { before = scene.layers[scene.active]?.data.slice() ?? null; };
@@ -147,6 +147,13 @@ const refresh = () => {
   find('[data-part="colour"]').style.background = scene.colours[scene.active];
 };
 
+/** Tell the page when there begins or ceases to be something to paint. */
+const announce = (state) => {
+  const news = JSON.stringify(state);
+  if (news === announced) return;
+  announced = news;
+  trigger('input', state);
+};
 /** Say how much is painted. */
 const tell = () => {
   scene.painted = [0, 1, 2, 3].filter((i) => scene.layers[i]?.data.some(Boolean));
@@ -155,6 +162,7 @@ const tell = () => {
   if (wider) size.push(`${width + left + right} × ${height + top + bottom}`);
   const told = painted.length ? words.painted.replace('{}', percent()) : wider ? words.extended : words.nothing;
   share.textContent = scene.picture ? `${size.join(' → ')} · ${told}` : '';
+  announce({ picture: Boolean(scene.picture), painted: painted.length > 0, extended: wider });
   refresh();
 };
 const percent = () => {
