@@ -39,6 +39,7 @@ from engine.service.workshop import Workshop
 from engine.settings import Settings, models_folder
 from engine.storage import project_root, sweep_temporary
 from engine.tasks.find import find_model
+from engine.tasks.kind import intention
 from engine.variants import VARIANTS, Variant, by_name
 
 _log = logging.getLogger(__name__)
@@ -215,6 +216,13 @@ class Engine:
         """
         told = self._workshop.told(self._settings.data_dir)
         return None if told is None else foresee(request, self._settings, told)
+
+    def intention(self, request: Request) -> str:
+        """Say in one line what would be done with the pictures of a request, and why.
+
+        Raise `BadRequest` where it cannot be done, `NotFound` or `FileRejected` for its model.
+        """
+        return intention(request, self.model(request.model))
 
     def hardware_presets(self) -> tuple[HardwarePreset, ...]:
         """Return what suits graphics cards of usual sizes; what is wrong with others is logged."""
