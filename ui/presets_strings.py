@@ -119,21 +119,28 @@ def unknown_style(title: str) -> str:
 
 # Grids
 GRID: Final = "X/Y grid"
-GRID_INFO: Final = "Paints one picture for each pair of values, with everything else as above."
+GRID_INFO: Final = (
+    "Paints a picture for each pair of values, and one sheet of them all; all else is as the "
+    "form says. Values have commas between; 1..5 and 2..8:2 are ranges. Of words, the first are "
+    "replaced in the prompt by each of the others."
+)
 ACROSS: Final = "Across"
 DOWN: Final = "Down"
-VALUES: Final = "Values"
-VALUES_HINT: Final = "2, 4, 8 or 1..5"
+VALUES_ACROSS: Final = "Values across"
+VALUES_DOWN: Final = "Values down"
+VALUES_HINT: Final = "4, 8, 12"
 NOTHING: Final = "Nothing"
 PAINT_GRID: Final = "Paint the grid"
-STOP_GRID: Final = "Stop"
+STOP_GRID: Final = "Stop the grid"
 STOPPING: Final = "Stopping…"
-SHEET: Final = "Sheet"
+GRID_RUNS: Final = "A grid is being painted."
+GRID_RUNS_ACTION: Final = "Wait for its end, or stop it."
+FOREIGN_GRID: Final = "Grids are painted only on the computer itself."
 PARAMETERS: Final = {
     "seed": "Seed",
     "steps": "Steps",
     "guidance_scale": "Guidance",
-    "words": "Words of the prompt (first, others)",
+    "words": "Words of the prompt",
     "lora_weight": "LoRA weight",
     "size": "Size",
     "model": "Model",
@@ -150,9 +157,3 @@ PARAMETERS: Final = {
 def grid_size(across: int, down: int) -> str:
     """Say how many pictures a grid has."""
     return f"{across} × {down} = {across * down} pictures"
-
-
-def grid_done(done: int, total: int, failed: int) -> str:
-    """Say how far a grid is."""
-    wrong = f", {failed} failed" if failed else ""
-    return f"{done} of {total} pictures{wrong}"

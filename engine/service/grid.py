@@ -16,6 +16,9 @@ from engine.service.series import Item, SeriesPlan, SheetPlan
 
 MAX_VALUES: Final = 20
 MAX_CELLS: Final = 100
+LARGEST_CELL: Final = 384
+"""Pixels of the longer side of a picture on the sheet; smaller ones are not made larger."""
+
 NOTHING: Final = ""
 """The axis on which nothing changes."""
 
@@ -37,10 +40,11 @@ _HOW: Final = "Write values with commas between, or a range such as 2..8:2."
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What changes along one side of a grid. parameter: one of `PARAMETERS`, or "" for nothing.
+    """What changes along one side of a grid.
 
-    values: with commas between; numbers also as ranges, `low..high` or `low..high:step`, both ends
-    included. Words: the first ones are replaced in the prompt by each of them in turn.
+    parameter: one of `GRID_PARAMETERS`, or "" for nothing. values: with commas between; numbers
+    also as ranges, `low..high` or `low..high:step`, both ends included. Of words, the first are
+    replaced in the prompt by each of them in turn.
     """
 
     parameter: str = NOTHING
@@ -77,8 +81,14 @@ def plan_grid(request: Request, x: Axis, y: Axis, folder: Path) -> SeriesPlan:
         row_names=rows,
         labels=False,
         title=request.prompt,
+        side=min(LARGEST_CELL, max(request.width or 0, request.height or 0) or LARGEST_CELL),
     )
     return SeriesPlan(items=items, sheet=sheet)
+
+
+def labels_of(axis: Axis) -> tuple[str, ...]:
+    """Return what the values of an axis are called; raise `BadRequest` for one that cannot be."""
+    return tuple(label for label, _ in _changes(axis))
 
 
 _Change = Callable[[Request], Request]
@@ -89,11 +99,11 @@ def _changes(axis: Axis) -> Iterator[tuple[str, _Change]]:
     if axis.parameter == NOTHING:
         yield "", lambda request: request
         return
-    make = PARAMETERS.get(axis.parameter)
+    make = GRID_PARAMETERS.get(axis.parameter)
     if make is None:
         raise BadRequest(
             f"{axis.parameter!r:.40} cannot change along a grid.",
-            f"Choose one of {', '.join(PARAMETERS)}.",
+            f"Choose one of {', '.join(GRID_PARAMETERS)}.",
         )
     values = [value.strip() for value in re.split(r"[,\n]", axis.values) if value.strip()]
     if axis.parameter not in _TEXTS:
@@ -103,7 +113,11 @@ def _changes(axis: Axis) -> Iterator[tuple[str, _Change]]:
             f"One side of the grid has {len(values)} values, but must have 1 to {MAX_VALUES}.", _HOW
         )
     for value in values:
-        yield f"{axis.parameter.replace('_', ' ')} {value}", make(value, values)
+        yield _label(axis.parameter, value), make(value, values)
+
+
+def _label(parameter: str, value: str) -> str:
+    return f"“{value}”" if parameter == WORDS else f"{parameter.replace('_', ' ')} {value}"
 
 
 def _spread(value: str) -> list[str]:
@@ -171,7 +185,7 @@ def _lora_weight(text: str, values: Sequence[str]) -> _Change:
 
 
 _TEXTS: Final = frozenset({WORDS, SIZE, *_NAMES})
-PARAMETERS: Final[Mapping[str, Callable[[str, Sequence[str]], _Change]]] = MappingProxyType(
+GRID_PARAMETERS: Final[Mapping[str, Callable[[str, Sequence[str]], _Change]]] = MappingProxyType(
     {
         "seed": _number("seed"),
         "steps": _number("steps"),

@@ -40,7 +40,7 @@ class PresetHandlers:
     def take(self, title: str | None, model: str) -> Updates:
         """Set the form to a preset; what it does not hold of prompt and seed stays."""
         if not title:
-            return {}
+            return dict(gr.skip())
         preset, form = self._page.presets.preset(title), self._handlers.form
         settings, notices = self._usable(preset, model)
         request = Request.from_json({"prompt": "", **settings})

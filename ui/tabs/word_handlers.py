@@ -56,7 +56,7 @@ class WordHandlers:
         guidance = style.settings.get("guidance_scale")
         low, high = variant.limits.guidance_scale
         if guidance is None or not high:
-            return updates
+            return updates or dict(gr.skip())
         guidance = min(high, max(low, guidance))
         updates |= guidance_updates(form, variant, guidance)
         updates[form.advanced.guidance_scale] = guidance
@@ -80,7 +80,7 @@ class WordHandlers:
     def choose_other(self, text: str | None, megapixels: float, variant: Variant) -> Updates:
         """Set width and height to a shape by its name or its numbers."""
         if not text:
-            return {}
+            return dict(gr.skip())
         ratio = size.ratio_of(text, self._page.presets.shapes[0])
         width, height = size.fitting(variant, ratio, megapixels)
         return self._sized(width, height, megapixels, variant)
