@@ -112,7 +112,8 @@ def resolve(order: Order, hooks: Hooks, studio: Studio, machine: Hardware) -> Jo
     )
     may_round = asked.precision is Precision.AUTO
     terms = Terms(wish=Wish(profile=order.profile), precision=precision, may_round=may_round)
-    planning, place = Planning(room), Place(device=device, precision=precision)
+    planning = Planning(room)
+    place = Place(device=device, precision=precision, attention=order.attention)
     job = Job(
         order=order,
         hooks=hooks,

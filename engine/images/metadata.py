@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path, PureWindowsPath
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from engine import strict_json
 from engine.errors import BadRequest, FileRejected
-from engine.images import png
+from engine.images import jpeg, png
+from engine.images.exif import description
+from engine.images.jpeg import read_jpeg
+from engine.images.webp import read_webp
 from engine.request import MAX_PROMPT_CHARACTERS, Request
 from engine.storage import open_plain, without_home
 
@@ -65,14 +68,13 @@ def write_text(recipe: dict[str, object]) -> dict[str, str]:
 
 
 def read_recipe(source: Path | bytes) -> dict[str, object]:
-    """Return the recipe inside a PNG file; its values are unchecked (see `request_from_recipe`).
+    """Return the recipe inside a picture; its values are unchecked (see `request_from_recipe`).
 
-    Raise `NotFound`, or `FileRejected` for a file that is no PNG or holds no readable recipe.
+    Raise `NotFound`, or `FileRejected` for a file that is no PNG, JPEG or WEBP, or holds no
+    readable recipe.
     """
     with io.BytesIO(source) if isinstance(source, bytes) else open_plain(source) as stream:
-        if stream.read(len(png.SIGNATURE)) != png.SIGNATURE:
-            raise FileRejected("The file is no PNG picture.", "Recipes are kept in PNG files.")
-        data = _find_text(png.chunks(stream))
+        data = _find_recipe(stream)
     what = "The recipe in the picture"
     recipe = strict_json.parse(data, what, max_bytes=MAX_RECIPE_BYTES)
     if not isinstance(recipe, dict):
@@ -123,6 +125,27 @@ def _take(request: Request, name: str, value: object) -> tuple[Request, list[str
         return request, [f"{error.message:.200} The recipe's value is left out."]
 
 
+def _find_recipe(stream: BinaryIO) -> bytes:
+    head = stream.read(12)
+    if head.startswith(png.SIGNATURE):
+        return _find_text(png.chunks(stream))
+    if head.startswith(jpeg.START):
+        found = description(read_jpeg(stream).exif)
+    elif head[:4] == b"RIFF" and head[8:] == b"WEBP":
+        found = description(read_webp(stream).exif)
+    else:
+        raise FileRejected(
+            "The file is no PNG, JPEG or WEBP picture.", "Choose one made with this program."
+        )
+    if found is None:
+        raise _no_recipe()
+    return found
+
+
+def _no_recipe() -> FileRejected:
+    return FileRejected("The picture holds no recipe.", "Choose one made with this program.")
+
+
 def _find_text(chunks: Iterable[png.Chunk]) -> bytes:
     """Return the text of the first chunk called `recipe`, unpacked within bounds."""
     for chunk in chunks:
@@ -130,7 +153,7 @@ def _find_text(chunks: Iterable[png.Chunk]) -> bytes:
             if chunk.length > MAX_RECIPE_BYTES:
                 raise FileRejected(f"The recipe in the picture has {chunk.length:,} bytes.")
             return _unpack(chunk.kind, chunk.data().removeprefix(_KEYWORD))
-    raise FileRejected("The picture holds no recipe.", "Choose one made with this program.")
+    raise _no_recipe()
 
 
 def _unpack(kind: bytes, data: bytes) -> bytes:

@@ -17,6 +17,7 @@ from engine.model.transformer import Transformer
 from engine.quant.fused_block import Kernels
 from engine.quant.linear import Int8Linear
 from engine.quant.products import has_triton
+from engine.settings import Attention
 
 _log = logging.getLogger(__name__)
 
@@ -27,12 +28,14 @@ FUSED, COMPILED, GRAPHS = "fused blocks", "compiled blocks", "CUDA graphs"
 class Options:
     """What may be taken. graphs: they hold memory of their own, as much as a block works in.
 
-    compiled: the first picture of a size then takes up to a minute longer.
+    compiled: the first picture of a size then takes up to a minute longer. attention: the kernel
+    that is wanted.
     """
 
     fused: bool = True
     graphs: bool = True
     compiled: bool = False
+    attention: Attention = Attention.AUTO
 
 
 def accelerate(
@@ -55,7 +58,11 @@ def accelerate(
     blocks = [part for part in transformer.modules() if isinstance(part, Block)]
     is_half = any(block.attention.in_half for block in blocks)
     attend = choose_attention(
-        device, torch.float16 if is_half else dtype, transformer.config.head_dim, is_base=is_base
+        device,
+        torch.float16 if is_half else dtype,
+        transformer.config.head_dim,
+        is_base=is_base,
+        wanted=wanted.attention,
     )
     _attend_by(blocks, attend)
     taken = [attention_name(attend)]

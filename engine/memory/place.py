@@ -11,6 +11,7 @@ import torch
 from engine.hardware import MIN_BF16_CAPABILITY
 from engine.quant.recipe import Form
 from engine.request import Precision
+from engine.settings import Attention
 
 DTYPES: Mapping[Precision, torch.dtype] = MappingProxyType(
     {
@@ -27,10 +28,11 @@ _FORMS: Mapping[Precision, Form] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a model computes and in which number type."""
+    """Where a model computes and in which number type; attention: by the user's kernel there."""
 
     device: str
     precision: Precision
+    attention: Attention = Attention.AUTO
 
     @property
     def form(self) -> Form:

@@ -175,7 +175,7 @@ def _accelerated(model: Model, data_dir: Path) -> tuple[str, ...]:
         torch.device(device),
         model.place.dtype,
         is_base=model.checkpoint.variant.defaults.guidance_scale > 0,
-        options=replace(chosen, graphs=chosen.graphs and has_room),
+        options=replace(chosen, graphs=chosen.graphs and has_room, attention=model.place.attention),
     )
 
 

@@ -10,9 +10,10 @@ import importlib
 import importlib.util
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.model.attempt import attempt, in_one_line
+from engine.settings import Attention
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Softmax attention of q, k, v within each row, [G, T, heads, head_dim] -> the same shape."""
@@ -40,6 +42,15 @@ _CLEARLY: Final = 0.9
 
 _TRIALS: Final = 5
 _REPEATS: Final = 4
+FAMILIES: Final[Mapping[Attention, str]] = MappingProxyType(
+    {
+        Attention.CUDNN: "SDPA, cuDNN",
+        Attention.FLASH: "FlashAttention",
+        Attention.SAGE: "SageAttention",
+    }
+)
+"""How the names of the kernels begin that a user can ask for."""
+
 _HALVES: Final = (torch.float16, torch.bfloat16)
 
 
@@ -152,16 +163,34 @@ class Trial:
 
 
 def choose_attention(
-    device: torch.device, dtype: torch.dtype, head_dim: int, *, is_base: bool
+    device: torch.device,
+    dtype: torch.dtype,
+    head_dim: int,
+    *,
+    is_base: bool,
+    wanted: Attention = Attention.AUTO,
 ) -> Attend:
     """Return the fastest attention that computes right on `device`; `dtype` is that of queries.
 
-    is_base: the model is none of few steps, for which approximations are known to fail.
+    is_base: the model is none of few steps, for which approximations are known to fail. wanted:
+    the user's choice, taken at any speed where it is there and computes right.
     """
-    if device.type != "cuda" or dtype not in _HALVES:
+    if device.type != "cuda" or dtype not in _HALVES or wanted is Attention.PYTORCH:
         return sdpa
     kernels = [Checked("SDPA, cuDNN", _cudnn), *installed(is_base=is_base)]
-    return best(kernels, Trial(device, dtype, head_dim))
+    trial = Trial(device, dtype, head_dim)
+    if wanted is Attention.AUTO:
+        return best(kernels, trial)
+    return asked_for(wanted, kernels, trial)
+
+
+def asked_for(wanted: Attention, kernels: Sequence[Checked], trial: Trial) -> Attend:
+    """Return the first kernel of a family that agrees with PyTorch's own, else that."""
+    family = [kernel for kernel in kernels if kernel.name.startswith(FAMILIES[wanted])]
+    found = next((kernel for kernel in family if _agrees(kernel, trial)), None)
+    if found is None:
+        _log.warning("%s is not to be had here; PyTorch's own is used", FAMILIES[wanted])
+    return found or sdpa
 
 
 def best(kernels: Sequence[Checked], trial: Trial) -> Attend:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.errors import Cancelled
-from engine.events import Picture, Stage
+from engine.events import Outside, Picture, Stage
 from engine.jobs.order import Hooks, Order, Step
 from engine.lora.apply import Adapter
 from engine.memory.ladder import SAID, Concession, Rung, Terms
@@ -20,19 +20,25 @@ from engine.memory.place import Place
 from engine.memory.work import Plan
 from engine.request import Request
 from engine.sampling.guidance import Guidance
+from engine.sampling.known import Known
 from engine.tasks.course import Course, choose_course, reused
+from engine.tasks.frame import Frame
 from engine.tasks.planning import Planning
+from engine.tasks.procedure import Procedure
 
 
 @dataclass(slots=True, kw_only=True)
 class Job:
     """A job under way: its complete request, its hooks, and what it took so far.
 
-    planning: makes a plan on other terms. plan: the one that holds, made on `terms`. tried: what
+    frame, procedure: what is painted, and what its task does with it. known: what that made of the
+    picture to begin with, on the CPU, once it has looked at it. planning: makes a plan on other
+    terms. plan: the one that holds, made on `terms`. tried: what
     was given up for it; moved: whether weights lie elsewhere for that. latents: finished batches,
     [b, 16, h, w] float32 each, and pictures: decoded ones, [H, W, 3] uint8 each, both on the CPU;
     they outlast an attempt that ran out of memory. evaluations: those of the model for one picture,
-    two in a step with guidance. reused: of every finished batch, the steps, from 0, that were not
+    two in a step with guidance. outside: what lies outside the mask of each finished picture.
+    reused: of every finished batch, the steps, from 0, that were not
     computed in full. saved: the pictures as files.
     """
 
@@ -41,6 +47,8 @@ class Job:
     request: Request
     checkpoint: Checkpoint
     adapters: tuple[Adapter, ...]
+    frame: Frame
+    procedure: Procedure
     planning: Planning
     terms: Terms
     plan: Plan
@@ -50,6 +58,8 @@ class Job:
     warnings: list[str] = field(default_factory=list)
     latents: list[Tensor] = field(default_factory=list)
     pictures: list[Tensor] = field(default_factory=list)
+    outside: list[Outside | None] = field(default_factory=list)
+    known: Known | None = None
     moved: bool = False
     evaluations: int = 0
     reused: list[tuple[int, ...]] = field(default_factory=list)
@@ -57,8 +67,8 @@ class Job:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the pictures in pixels."""
-        return self.request.width or 0, self.request.height or 0
+        """Width and height of the pictures that are painted, in pixels."""
+        return self.frame.size
 
     @property
     def guidance(self) -> Guidance:
@@ -72,12 +82,16 @@ class Job:
     @property
     def course(self) -> Course:
         """The way from noise to picture."""
-        return choose_course(self.request, self.checkpoint.variant)
+        return choose_course(self.request, self.checkpoint.variant, self.frame.first)
 
     @property
     def place(self) -> Place:
         """Where the model computes and in which number type."""
-        return Place(device=self.plan.device, precision=self.terms.precision)
+        return Place(
+            device=self.plan.device,
+            precision=self.terms.precision,
+            attention=self.order.attention,
+        )
 
     @property
     def is_painted(self) -> bool:
@@ -95,13 +109,14 @@ class Job:
         picture: of which one, None = of any; where steps are saved, each is a batch of its own.
         """
         skipped = self.skipped if picture is None else chain(*self.reused[picture : picture + 1])
-        saved = reused(tuple(skipped), self.request.steps or 1)
+        saved = reused(tuple(skipped), self.frame.steps - self.frame.first)
         return "; ".join(filter(None, (self.plan.describe(), saved)))
 
     def concede(self, given: Concession) -> None:
         """Go on with less, and tell so. What is finished stays, unless the precision changes."""
         self.warn(f"Memory ran out while {self.stage}: {SAID[given.rung]}.")
         if given.terms.precision is not self.terms.precision:
+            self.known = None
             self.latents.clear()
             self.reused.clear()
             self.evaluations = 0

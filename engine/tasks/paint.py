@@ -44,7 +44,8 @@ def paint(job: Job, model: Model, conditions: Conditions) -> None:
     start = noise((job.request.seed or 0) + done, job.request.count - done, *job.size)
     parts = start.split(job.plan.batch)
     total = len(parts) * (len(job.course.sigmas) - 1)
-    watch = Watch(job.hooks.emit, job.check, model.preview, job.place.precision, total)
+    pause = job.order.preview_seconds
+    watch = Watch(job.hooks.emit, job.check, model.preview, job.place.precision, total, pause)
     with watch:
         for part in parts:
             many = Conditions(

@@ -15,13 +15,12 @@ from engine.events import Stage
 from engine.images.preview import Preview
 from engine.jobs.order import Step
 
-PREVIEW_SECONDS = 0.25
-
 
 class Watch:
     """What happens after every step of one job; use it as a context manager.
 
-    check: raises if the job was cancelled. total: steps of all batches together.
+    check: raises if the job was cancelled. total: steps of all batches together. pause: least
+    seconds between two previews, 0 = none.
     """
 
     def __init__(
@@ -31,12 +30,14 @@ class Watch:
         preview: Preview,
         precision: str,
         total: int,
+        pause: float,
     ) -> None:
         self._emit = emit
         self._check = check
         self._preview = preview
         self._precision = precision
         self._total = total
+        self._pause = pause
         self._done = 0
         self._began = time.monotonic()
         self._previewed = self._began
@@ -89,7 +90,7 @@ class Watch:
         """Have a preview of the first picture made by the helper, unless it is still busy."""
         now = time.monotonic()
         busy = self._pending is not None and not self._pending.done()
-        if busy or now - self._previewed < PREVIEW_SECONDS:
+        if not self._pause or busy or now - self._previewed < self._pause:
             return
         self._previewed = now
         if self._pending is not None:

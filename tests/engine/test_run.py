@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from engine.hardware import Rates
 from engine.images.metadata import read_recipe, request_from_recipe
 from engine.jobs.order import Order, Output
 from engine.run import execute
+from engine.settings import Attention
 from engine.tasks import paint
 from engine.tasks.text_to_image import noise
 from tests.engine.inject import OutOfMemoryAt, Told
@@ -155,6 +157,28 @@ def test_a_slow_job_shows_previews_but_not_too_many(bench, ask, monkeypatch):
     assert all(preview.startswith(b"\xff\xd8") for preview in previews)
     numbers = [step.step for step in told.steps if step.stage is Stage.DENOISING]
     assert numbers == sorted(numbers)
+
+
+def test_without_previews_none_is_made_and_the_picture_is_the_same(bench, ask):
+    told, request = Told(), ask(steps=4)
+    order = Order(job="x", request=request, output=Output(folder=bench.folder), preview_seconds=0)
+    quiet = execute(order, bench.studio, told.hooks)
+    often = execute(replace(order, preview_seconds=1e-9), bench.studio, (seen := Told()).hooks)
+    assert not [step for step in told.steps if step.preview]
+    assert [step for step in seen.steps if step.preview]
+    first, second = (Image.open(r.pictures[0].path).tobytes() for r in (quiet, often))
+    assert first == second
+
+
+def test_another_attention_loads_the_model_anew(bench, ask):
+    order = Order(job="x", request=ask(), output=Output(folder=bench.folder))
+    execute(order, bench.studio, Told().hooks)
+    before = model_of(bench)
+    execute(order, bench.studio, Told().hooks)
+    assert model_of(bench) is before
+    execute(replace(order, attention=Attention.PYTORCH), bench.studio, Told().hooks)
+    assert model_of(bench) is not before
+    assert model_of(bench).place.attention is Attention.PYTORCH
 
 
 def at_step_two(told: Told) -> bool:

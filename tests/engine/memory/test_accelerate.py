@@ -19,6 +19,7 @@ from engine.model.transformer import Transformer
 from engine.quant.linear import make_int8
 from engine.quant.recipe import transformer_layers
 from engine.quant.rows import quantise_rows
+from engine.settings import Attention
 from tests.engine.quant.plain_kernels import CONFIG, PlainKernels
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
@@ -47,8 +48,9 @@ def card(monkeypatch):
             work()
             return 0.0, 1.0
 
-    def choose(device, dtype, head_dim, *, is_base):
-        return Checked(f"{dtype} {head_dim} {is_base}", sdpa)
+    def choose(device, dtype, head_dim, *, is_base, wanted):
+        asked = "" if wanted is Attention.AUTO else f" {wanted}"
+        return Checked(f"{dtype} {head_dim} {is_base}{asked}", sdpa)
 
     monkeypatch.setattr(accelerating, "CudaRecorder", Tape)
     monkeypatch.setattr(accelerating, "choose_attention", choose)
@@ -109,6 +111,12 @@ def test_products_in_float16_choose_their_attention_in_float16(transformer, card
         block.attention.in_half = True
     taken = accelerate(transformer, CARD, torch.float32, is_base=False)
     assert taken[0] == "torch.float16 24 False"
+
+
+def test_the_attention_that_the_user_wants_is_asked_for(transformer, card):
+    options = Options(attention=Attention.FLASH)
+    taken = accelerate(transformer, CARD, torch.bfloat16, is_base=True, options=options)
+    assert taken[0] == "torch.bfloat16 24 True flash"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is not None, reason="Triton is here")

@@ -15,12 +15,14 @@ from engine.model import attention
 from engine.model.attention import (
     Checked,
     Trial,
+    asked_for,
     attention_name,
     best,
     choose_attention,
     installed,
     sdpa,
 )
+from engine.settings import Attention
 
 CPU = torch.device("cpu")
 TRIAL = Trial(CPU, torch.float32, 16, (33, 64))
@@ -185,6 +187,29 @@ def test_other_devices_and_number_types_use_what_pytorch_has(package):
     assert choose_attention(CPU, torch.bfloat16, 128, is_base=False) is sdpa
     card = torch.device("cuda")
     assert choose_attention(card, torch.float32, 128, is_base=False) is sdpa
+
+
+KERNELS = {
+    Attention.CUDNN: "SDPA, cuDNN",
+    Attention.FLASH: "FlashAttention 2",
+    Attention.SAGE: "SageAttention (approximate)",
+}
+
+
+@pytest.mark.parametrize("wanted", KERNELS)
+def test_the_kernel_that_is_asked_for_is_taken_at_any_speed(wanted, clock):
+    kernels = [Checked(name, clock.taking(20)) for name in KERNELS.values()]
+    assert attention_name(asked_for(wanted, kernels, TRIAL)) == KERNELS[wanted]
+
+
+@pytest.mark.parametrize("wanted", KERNELS)
+def test_one_that_is_not_there_or_computes_wrongly_leaves_pytorchs_own(wanted, caplog):
+    wrong = [Checked(name, lambda q, k, v: 2 * sdpa(q, k, v)) for name in KERNELS.values()]
+    others = [Checked(name, right) for kind, name in KERNELS.items() if kind is not wanted]
+    with caplog.at_level(logging.WARNING):
+        assert asked_for(wanted, wrong, TRIAL) is sdpa
+        assert asked_for(wanted, others, TRIAL) is sdpa
+    assert "is not to be had here" in caplog.text
 
 
 @pytest.mark.gpu
