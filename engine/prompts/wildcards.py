@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -113,19 +113,20 @@ class _Draw:
 
     def expand(self, text: str, depth: int) -> str:
         """Replace the wildcards of a text; raise `BadRequest` beyond the limits."""
-        if depth > MAX_DEPTH:
+        groups = _groups(text)
+        # Counted whole, so that it does not hang on the draw whether a prompt is too deep.
+        if depth + _nesting(groups) > MAX_DEPTH:
             raise BadRequest(
                 f"Word lists and choices lead into each other more than {MAX_DEPTH} deep.", _SIMPLER
             )
-        written = "".join(self._pieces(text, depth))
+        written = "".join(self._pieces(text, groups, depth))
         if len(written.encode()) > MAX_CHARACTERS:
             raise BadRequest(
                 f"The word lists make the prompt longer than {MAX_CHARACTERS:,} bytes.", _SIMPLER
             )
         return written
 
-    def _pieces(self, text: str, depth: int) -> Iterator[str]:
-        groups = _groups(text)
+    def _pieces(self, text: str, groups: Mapping[int, Sequence[int]], depth: int) -> Iterator[str]:
         position = 0
         for found in _MARK.finditer(text):
             start = found.start()
@@ -186,6 +187,18 @@ def _groups(text: str) -> dict[int, list[int]]:
                 if bars:
                     groups[start] = [*bars, found.start()]
     return groups
+
+
+def _nesting(groups: Mapping[int, Sequence[int]]) -> int:
+    """Return how deep groups of choices, as `_groups` gives them, lie in each other."""
+    ends: list[int] = []
+    deepest = 0
+    for start in sorted(groups):
+        while ends and ends[-1] < start:
+            ends.pop()
+        ends.append(groups[start][-1])
+        deepest = max(deepest, len(ends))
+    return deepest
 
 
 def _lists(folder: Path) -> list[Path]:

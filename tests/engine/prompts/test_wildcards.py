@@ -111,8 +111,10 @@ def test_depth_has_a_limit(lists):
     for _ in range(MAX_DEPTH):
         text = f"{{{text}|{text}}}"
     assert lists().expand(text, 1).prompt == "x"
-    with pytest.raises(BadRequest, match="deep"):
-        lists().expand(f"{{{text}|{text}}}", 1)
+    for seed in range(10):
+        with pytest.raises(BadRequest, match="deep"):
+            lists().expand(f"{{x|{text}}}", seed)
+    assert lists().expand("{a|b}" * 20, 1).prompt.strip("ab") == ""
 
 
 def test_a_long_prompt_without_wildcards_is_left_alone_and_one_with_them_refused(lists):
