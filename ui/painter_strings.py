@@ -80,6 +80,8 @@ WORDS: Final[Mapping[str, str]] = {
     "nothing": "nothing is painted yet",
     "painted": "{} % painted",
     "extended": "the new border is painted",
+    "missing": "There is no picture yet. Drop one above, or send one from a result.",
+    "unpainted": "Nothing is painted: paint over what should change, or extend the picture.",
     "unreadable": "This picture cannot be read. Give a PNG, JPEG or WEBP file.",
     "large": "This picture has {} pixels, more than 32 million. Give a smaller one.",
     "unsent": "The picture could not be sent. Is the program still running?",
@@ -126,5 +128,4 @@ SOFT_MASK: Final = "Soft inpainting"
 SOFT_MASK_INFO: Final = (
     "Where the mask is grey, less is changed. Otherwise half grey counts as painted."
 )
-NO_PICTURE: Final = "There is no picture to paint on yet."
 NO_PAINT: Final = "Paint over what should change, or extend the picture."

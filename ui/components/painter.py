@@ -6,7 +6,8 @@ the components hold their names, as fields of a request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -21,12 +22,12 @@ from ui.components.painter_parts import painter_markup
 SCRIPTS: Final = Path(__file__).parents[1] / "static" / "painter"
 ORDER: Final = ("raster", "pack", "store", "view", "gestures", "marks", "keys", "main", "files")
 """The scripts of the painter; they run as one, so later ones see what earlier ones name."""
-COLOURS: Final = ("#e5258c", "#0891b2", "#d97706", "#16a34a")
+COLOURS: Final = ("#d1147a", "#0e7490", "#b45309", "#15803d")
 """Of the painted areas, one for each that may have a prompt of its own."""
 NO_EXTENSION: Final = "[0,0,0,0]"
 HOLDER_SCRIPT: Final = """
 document.addEventListener('atelier-hold', ({ detail }) => {
-  if (detail.tab === props.tab && detail.field === props.field) props.value = detail.value;
+  if (detail.tab === tab && detail.field === field) props.value = detail.value;
 });
 """
 """The painter fills several fields of a request; each has a component that holds its value."""
@@ -57,30 +58,37 @@ def build_painter(ids: Ids, doors: Sequence[Callable[..., object]]) -> Painter:
         field: gr.HTML(
             start,
             html_template="<i></i>",
-            js_on_load=HOLDER_SCRIPT,
+            js_on_load=_with({"tab": ids.tab, "field": field}, HOLDER_SCRIPT),
             visible="hidden",
             **ids.mark(field),
             apply_default_css=False,
-            tab=ids.tab,
-            field=field,
         )
         for field, start in (("images", ""), ("regions", ""), ("extend", NO_EXTENSION))
     }
     mask = gr.HTML(
         "",
         html_template=painter_markup(COLOURS),
-        js_on_load=painter_script(),
+        js_on_load=_with(
+            {"tab": ids.tab, "colours": COLOURS, "words": {**strings.WORDS}}, script()
+        ),
         **ids.mark("painter"),
         apply_default_css=False,
         server_functions=list(doors),
-        tab=ids.tab,
-        colours=list(COLOURS),
-        words=dict(strings.WORDS),
         picture=None,
     )
     return Painter(mask=mask, **holders)
 
 
-def painter_script() -> str:
+def script() -> str:
     """Return the painter's script, of all its parts."""
     return "\n".join((SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in ORDER)
+
+
+def _with(constants: Mapping[str, object], code: str) -> str:
+    """Return a script that knows some values.
+
+    Not by the component's own properties: an update of one takes the others away from a component
+    that is not on the screen yet.
+    """
+    lines = (f"const {name} = {json.dumps(value)};" for name, value in constants.items())
+    return "\n".join([*lines, code])

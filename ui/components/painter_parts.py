@@ -113,7 +113,7 @@ def _layers(colours: Sequence[str]) -> Markup:
         placeholder=strings.LAYER_PROMPT_HINT, aria_label=strings.LAYER_PROMPT,
     )  # fmt: skip
     group = tag("div", *chips, class_="group", role="group", aria_label=strings.LAYERS)
-    return tag("div", group, tag("i", data_part="colour"), prompt, class_="layers")
+    return tag("div", group, prompt, class_="layers")
 
 
 def _actions() -> Markup:

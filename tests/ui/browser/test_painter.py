@@ -248,7 +248,8 @@ def test_growing_shrinking_inverting_and_clearing(hand: Hand, tmp_path):
     hand.act("all")
     assert hand.mask().min() == 255
     hand.act("clear")
-    assert hand.send()["mask"] == ""
+    hand.tab.locator("#go").click()
+    expect(hand.tab.locator("[data-note]")).to_contain_text("Nothing is painted")
 
 
 def spread(shape: np.ndarray, pixels: int) -> np.ndarray:
@@ -386,7 +387,13 @@ def test_another_picture_clears_the_mask_and_the_history(hand: Hand, tmp_path):
     expect(hand.tab.locator(".drop")).to_be_visible()
     hand.open(picture(tmp_path / "b.png", (256, 512)), "256 × 512")
     expect(hand.tab.locator("[data-act=undo]")).to_be_disabled()
-    assert hand.send()["mask"] == ""
+    expect(hand.tab.locator("[data-share]")).to_contain_text("nothing is painted")
+
+
+def test_without_a_picture_nothing_is_sent_and_the_canvas_says_so(hand: Hand):
+    hand.tab.locator("#go").click()
+    expect(hand.tab.locator("[data-note]")).to_contain_text("There is no picture yet")
+    assert hand.tab.locator("#told textarea").input_value() == ""
 
 
 def test_undo_forgets_the_oldest_beyond_its_bytes(hand: Hand):

@@ -165,7 +165,6 @@ const recall = async () => {
 // Sending
 const send = async () => {
   await uploading;
-  if (!scene.picture) return true;
   if (!scene.name && !(await bring())) return false;
   const own = scene.painted.filter((i) => scene.prompts[i].trim());
   const masks = scene.painted.length ? [union(), ...own.map((i) => scene.layers[i])] : [];
@@ -190,7 +189,12 @@ document.addEventListener('click', async (event) => {
   if (!button || passing || button.closest('.z-tab') !== element.closest('.z-tab')) return;
   event.preventDefault();
   event.stopImmediatePropagation();
-  if (sending) return;
+  const lacking = !scene.picture ? words.missing : !scene.painted.length && !scene.extend.some(Boolean) ? words.unpainted : '';
+  if (lacking) {
+    say(lacking, true);
+    root.scrollIntoView({ block: 'nearest' });
+  }
+  if (sending || lacking) return;
   sending = true;
   const done = await send().catch(() => { say(words.unsent, true); return false; });
   sending = false;

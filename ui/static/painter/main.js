@@ -4,14 +4,13 @@ const MOST_UNDO_BYTES = 32 * 2 ** 20;
 const MOST_PIXELS = 32_000_000;
 const LARGEST_BRUSH = 1024;
 const SIDES = ['left', 'top', 'right', 'bottom'];
-const words = props.words, tab = props.tab;
 const find = (selector) => element.querySelector(selector);
 const every = (selector) => [...element.querySelectorAll(selector)];
 const root = find('.painter'), area = find('.area'), note = find('[data-note]'), share = find('[data-share]');
 
 const scene = {
   picture: null, name: '', width: 1, height: 1, extend: [0, 0, 0, 0],
-  layers: [null, null, null, null], colours: props.colours, painted: [], active: 0, prompts: ['', '', '', ''],
+  layers: [null, null, null, null], colours, painted: [], active: 0, prompts: ['', '', '', ''],
   tool: 'brush', erase: false, size: 64, soft: 0, spaceHeld: false,
   mask() { return (this.layers[this.active] ??= newMask(this.width, this.height)); },
 };
@@ -24,6 +23,7 @@ const beforeAs = (mask) => ({ ...mask, data: before ?? new Uint8Array(mask.data.
 const changed = (found) => {
   const mask = scene.mask();
   if (isEmpty(found)) { scene.showMarks(null); return; }
+  say('');
   history.note(scene.active, found, copyOf(beforeAs(mask), found));
   if (before) putBack({ ...mask, data: before }, found, copyOf(mask, found));
   else remember();
@@ -144,7 +144,6 @@ const refresh = () => {
   write('size', scene.size);
   write('prompt', scene.prompts[scene.active]);
   SIDES.forEach((side, i) => write(side, scene.extend[i]));
-  find('[data-part="colour"]').style.background = scene.colours[scene.active];
 };
 
 /** Tell the page when there begins or ceases to be something to paint. */
