@@ -105,12 +105,16 @@ class PageContext:
         for lora in request.loras:
             self._admit_lora(lora, request)
 
+    def session(self, browser: str) -> str | None:
+        """Return whose jobs and pictures a browser may see: its own, None = the owner sees all."""
+        return None if self.owner else browser or VISITOR
+
     def submit(self, request: Request, browser: str = "") -> str:
         """Have a request painted and return its job's id; raise an error of the tree.
 
         browser: the id of the one that asks; a visitor sees what it asked for and nothing else.
         """
-        session = "" if self.owner else browser or VISITOR
+        session = self.session(browser) or ""
         if self.guests is not None:
             return self.guests.submit(request, session)
         return self.engine.submit(request, session=session)

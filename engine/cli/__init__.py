@@ -94,7 +94,9 @@ def _page(options: argparse.Namespace, open_page: OpenPage) -> int:
     for notice in notices:
         warn(notice)
     chosen = page_settings(options, settings)
-    with Engine(chosen, asleep=True) as engine, suppress(KeyboardInterrupt):
+    with Engine(chosen, asleep=True, journal=True) as engine, suppress(KeyboardInterrupt):
+        for notice in engine.notices:
+            warn(notice)
         open_page(engine, page_options(options))
     say("The page is closed.")
     return 0

@@ -53,7 +53,7 @@ class FakeEngine(Engine):
         )
         self.free = 120 * 10**9
         self.search = threading.Event()
-        super().__init__(settings, hire=lambda: ThreadLink(self._make_painter))
+        super().__init__(settings, journal=True, hire=lambda: ThreadLink(self._make_painter))
         self._downloads = FakeDownloads()
 
     def wait_until_known(self) -> None:
