@@ -82,15 +82,13 @@ class Landing:
 
     def take(self, piece: str, network: nn.Module) -> None:
         """Move a piece that was filled into a slab."""
-        self._packed(piece, network)
-
-    def _packed(self, piece: str, network: nn.Module) -> Slab:
-        cells = lay_out(tensors_of(network.get_submodule(piece)))
-        slab = Slab(f"{self.network}.{piece}", cells)
-        slab.pack(self._locks)
+        self._laid_out(piece, network).pack(self._locks)
         # What it was filled in is free now, but holes add up from piece to piece.
         give_back()
-        self.slabs[piece] = slab
+
+    def _laid_out(self, piece: str, network: nn.Module) -> Slab:
+        cells = lay_out(tensors_of(network.get_submodule(piece)))
+        self.slabs[piece] = slab = Slab(f"{self.network}.{piece}", cells)
         return slab
 
 
@@ -117,10 +115,11 @@ class FileLanding(Landing):
 
     def take(self, piece: str, network: nn.Module) -> None:
         """Write a piece that was filled, and let its memory go."""
-        slab = self._packed(piece, network)
+        slab = self._laid_out(piece, network)
         self._writer.add(slab)
         self.written += slab.bytes
         slab.shelve(self)
+        give_back()
 
     @property
     def is_damaged(self) -> bool:

@@ -135,7 +135,6 @@ class Source(Protocol):
         ...
 
 
-
 class Slab:
     """One piece at rest: in host memory, or in a file but for its tail."""
 
@@ -183,6 +182,18 @@ class Slab:
             if tensor is not None:
                 cell.view(self._pages.memory).copy_(tensor)
         self._keep_rest()
+
+    def parts(self) -> Iterator[Tensor]:
+        """Yield the bytes of the module's tensors, [size] uint8 each, as they follow one another.
+
+        One at a time, so that a slab that is written to a file never lies in memory whole.
+        """
+        for cell in self.own:
+            part = torch.zeros(cell.end - cell.offset, dtype=torch.uint8)
+            tensor = cell.table[cell.leaf]
+            if tensor is not None:
+                cell.view(part, cell.offset).copy_(tensor)
+            yield part
 
     def shelve(self, file: Source) -> None:
         """Take the slab of this name in a file for its bytes; the module's tensors go."""

@@ -193,10 +193,11 @@ class SlabWriter:
     _rows: dict[str, list[Row]] = field(default_factory=dict)
 
     def add(self, slab: Slab) -> None:
-        """Write a slab that lies in memory."""
+        """Write a slab from the tensors of its module."""
         start = max(self._ends.values(), default=0)
         self.stream.seek(_LENGTH_BYTES + _HEADER_BYTES + start)
-        self.stream.write(memoryview(slab.memory.numpy()))  # type: ignore[arg-type]
+        for part in slab.parts():
+            self.stream.write(memoryview(part.numpy()))  # type: ignore[arg-type]
         self._ends[slab.name] = start + slab.bytes
         self._rows[slab.name] = [_row(cell) for cell in slab.own]
 
@@ -258,4 +259,3 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
