@@ -73,7 +73,9 @@ from engine.request import (
     Task,
 )
 from engine.service import Engine, Status
+from engine.service.batch import list_pictures, plan_batch
 from engine.service.catalogue import Availability, Catalogue, ModelEntry
+from engine.service.grid import GRID_PARAMETERS, Axis, labels_of, plan_grid
 from engine.service.history import History
 from engine.service.queue import Queue, QueuedJob
 from engine.service.series import (
@@ -92,6 +94,7 @@ from engine.variants import Ignored, Limits, Size, Variant
 from engine.variants.step_saving import STEP_CACHE_CHOICES, TRUNCATION_CHOICES, Saving
 
 __all__ = [
+    "GRID_PARAMETERS",
     "INPUT_PREFIX",
     "MAX_CONTEXT",
     "MAX_COUNT",
@@ -113,6 +116,7 @@ __all__ = [
     "Advice",
     "Attention",
     "Availability",
+    "Axis",
     "BadRequest",
     "BugError",
     "Cancelled",
@@ -204,8 +208,12 @@ __all__ = [
     "WorkerLost",
     "find_input",
     "from_report",
+    "labels_of",
+    "list_pictures",
     "models_folder",
     "picture_size",
+    "plan_batch",
+    "plan_grid",
     "prepare_relay",
     "read_recipe",
     "request_from_recipe",

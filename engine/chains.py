@@ -55,11 +55,6 @@ class Chain:
         """Say whether a picture belongs to the chain."""
         return any(link.name == name for link in self.links)
 
-    def begun(self, name: str) -> Chain:
-        """Return the chain standing at a picture, which may be a new origin."""
-        links = self.links if self.has(name) else (*self.links, Link(name=name))
-        return replace(self, links=links, at=name)._pruned()
-
     def grown(self, name: str, request: Request) -> Chain:
         """Return the chain with a picture made from another, whose place in the tree follows.
 

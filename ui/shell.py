@@ -7,14 +7,19 @@ from typing import Final
 
 import gradio as gr
 
-from ui import strings
+from ui import edit_strings, history_strings, painter_strings, strings
 from ui.api import build_api
 from ui.components import header, models
 from ui.context import PageContext
 from ui.handlers import on, plain_errors
 from ui.markup import Markup
+from ui.tabs.earlier import build_earlier, connect_earlier
 from ui.tabs.easel import Easel
+from ui.tabs.edit import build_edit
 from ui.tabs.generate import build_generate
+from ui.tabs.history import Studio, build_history, connect_history
+from ui.tabs.inpaint import build_inpaint
+from ui.tabs.queue_handlers import build_queue, connect_queue
 from ui.tabs.sending import Arrival, connect_sending
 from ui.tabs.settings import build_settings
 
@@ -35,19 +40,33 @@ def build_page(page: PageContext) -> gr.Blocks:
         # First, so that no handler of the page takes the name of an endpoint.
         build_api(page, demo)
         status = _build_header(page, demo)
+        queue, earlier = build_queue(), build_earlier()
         with gr.Tabs(overflow_behavior="wrap") as tabs:
-            easels, arrivals = _build_tabs(page, demo, status)
+            easels, arrivals = _build_tabs(page, demo, status, tabs)
         connect_sending(easels, arrivals, tabs)
+        connect_queue(page, queue, status, easels[0].parts.visitor)
+        connect_earlier(page, earlier, easels[0].parts.visitor)
     return demo
 
 
 def _build_tabs(
-    page: PageContext, demo: gr.Blocks, status: gr.HTML
+    page: PageContext, demo: gr.Blocks, status: gr.HTML, tabs: gr.Tabs
 ) -> tuple[list[Easel], dict[str, Arrival]]:
     """Build the tabs; return those that paint, and how pictures arrive in those that take some."""
     easels, arrivals = list[Easel](), dict[str, Arrival]()
     with gr.Tab(strings.GENERATE, id="generate"):
         easels.append(build_generate(page, demo, status))
+    with gr.Tab(edit_strings.EDIT, id="edit"):
+        easel, arrivals["edit"] = build_edit(page, demo, status)
+        easels.append(easel)
+    with gr.Tab(painter_strings.INPAINT, id="inpaint"):
+        inpaint = build_inpaint(page, demo, status)
+        easels.append(inpaint.easel)
+        arrivals["inpaint"] = inpaint.arrival
+    with gr.Tab(history_strings.HISTORY, id="history") as tab:
+        known = {easel.ids.tab: easel for easel in easels}
+        studio = Studio(tabs=tabs, easels=known, arrivals=arrivals)
+        connect_history(page, build_history(page), tab, studio)
     if page.owner:
         with gr.Tab(strings.SETTINGS, id="settings") as tab:
             build_settings(page, tab)

@@ -191,6 +191,11 @@ class Series:
         """How far the series is at this moment."""
         return self._report
 
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody cancelled the series, which may not have ended yet."""
+        return self._stopped.is_set()
+
     def start(self) -> None:
         """Paint in a thread of its own; returns at once."""
         threading.Thread(target=self.run, name=f"series-{self.id}", daemon=True).start()

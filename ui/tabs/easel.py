@@ -12,17 +12,17 @@ from typing import Final
 import gradio as gr
 from gradio.components import Component
 
+from engine import Variant
 from ui import strings
 from ui.components import form, restore, results, stage
 from ui.components.form import Form, Words
 from ui.components.ids import Ids
 from ui.components.loras import build_loras
-from ui.components.presets import build_presets
 from ui.components.shapes import build_sizes
 from ui.components.styles import build_reading, build_styles
 from ui.context import PageContext
 from ui.handlers import on
-from ui.tabs.extras import Extras, connect_extras
+from ui.tabs.extras import Extras, build_last, connect_extras
 from ui.tabs.form_handlers import FORETOLD, FormHandlers
 from ui.tabs.job_handlers import JobHandlers, JobParts
 from ui.tabs.lora_handlers import LoraHandlers
@@ -44,6 +44,7 @@ class Plan:
 
     above: what stands before the prompt. below: what stands after the button. advanced: what opens
     the advanced part. aside: what stands above the stage. scales: widths of left and right.
+    variant: the model to begin with, None = the page's first.
     """
 
     words: Words
@@ -52,6 +53,7 @@ class Plan:
     advanced: Build = _nothing
     aside: Build = _nothing
     scales: tuple[int, int] = (5, 7)
+    variant: Variant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +100,13 @@ def connect_easel(page: PageContext, easel: Easel, demo: gr.Blocks, status: gr.H
     _connect_forecast(handlers, filled, easel.told, status)
     _connect_pictures(handlers, filled, parts, easel.dropped)
     _connect_job(JobHandlers(page, parts, easel.ids.tab), easel, demo)
-    connect_extras(page, easel.extras, filled, handlers)
+    connect_extras(page, demo, easel.extras, handlers)
 
 
 def _build_left(
     page: PageContext, ids: Ids, plan: Plan
 ) -> tuple[Form, tuple[gr.Button, gr.Button], gr.HTML, gr.HTML, Extras]:
-    variant, extra = page.first_model, dict[str, Component]()
+    variant, extra = plan.variant or page.first_model, dict[str, Component]()
     extra.update(plan.above())
     with gr.Column(elem_classes="card"):
         prompt, note = form.build_prompt(variant, ids, plan.words)
@@ -124,7 +126,7 @@ def _build_left(
     with gr.Accordion(strings.ADVANCED, open=False, **ids.mark("advanced")):
         extra.update(plan.advanced())
         advanced = form.build_advanced(variant, ids)
-    presets = build_presets(page.presets, ids, owner=page.owner)
+    presets, grid = build_last(page, ids)
     dropped = _build_restore(ids)
     extra["long_prompt"] = reading.long_prompt
     filled = Form(
@@ -143,7 +145,7 @@ def _build_left(
         variant=gr.State(variant),
         extra=extra,
     )
-    extras = Extras(reading=reading, styles=styles, sizes=sizes, presets=presets)
+    extras = Extras(reading=reading, styles=styles, sizes=sizes, presets=presets, grid=grid)
     return filled, buttons, told, dropped, extras
 
 
