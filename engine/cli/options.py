@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +14,11 @@ from engine.cli.convert import add_convert_options
 from engine.cli.downloads import add_download_options, add_verify_options
 from engine.cli.models import add_add_options
 from engine.errors import BadRequest
-from engine.request import Lora, Precision, Request
+from engine.presets import Presets
+from engine.request import LongPrompt, Lora, Precision, Request
 from engine.settings import Profile, Settings
+
+DRAWN_SEEDS = 2**31
 
 _SIZE = re.compile(r"(\d{1,6})[xX×](\d{1,6})")
 _WEIGHT = re.compile(r"[-+]?(\d{1,9}(\.\d{0,9})?|\.\d{1,9})([eE][-+]?\d{1,2})?")
@@ -111,6 +115,10 @@ def _add_painting_options(parser: Parser) -> None:
     add("--lora", metavar="FILE[:WEIGHT]", action="append", type=_lora, default=[],
         help="adapter to apply, a path or a name in loras/; may be repeated")  # fmt: skip
     add("--lora-partial", action="store_true", help="apply a LoRA of which much does not fit")
+    add("--wildcards", action="store_true",
+        help="draw the words of __lists__ and {these|those}, by the seed")  # fmt: skip
+    add("--long-prompt", metavar="HOW", type=_long_prompt, default=LongPrompt.CUT,
+        help="beyond 512 tokens: cut, sentence (end at one) or full (up to 1504)")  # fmt: skip
     add("--variant", metavar="NAME", help="what the model is, where its file cannot tell")
     add("--precision", metavar="P", type=_precision, default=Precision.AUTO,
         help=", ".join(Precision))  # fmt: skip
@@ -164,7 +172,7 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
 def request_of(options: argparse.Namespace) -> Request:
     """Return the request of a painting command; raise `BadRequest`."""
     width, height = options.size
-    return Request(
+    request = Request(
         prompt=options.prompt,
         negative=options.negative,
         model=options.model,
@@ -184,6 +192,19 @@ def request_of(options: argparse.Namespace) -> Request:
         loras=tuple(options.lora),
         lora_partial=options.lora_partial,
         variant=options.variant,
+        long_prompt=options.long_prompt,
+    )
+    return _drawn(request) if options.wildcards else request
+
+
+def _drawn(request: Request) -> Request:
+    """Return a request whose word lists are drawn, by its seed or by one that it gets for that."""
+    lists = Presets(Settings().data_dir).wildcards
+    seed = secrets.randbelow(DRAWN_SEEDS) if request.seed is None else request.seed
+    return request.with_values(
+        seed=seed,
+        prompt=lists.expand(request.prompt, seed).prompt,
+        negative=lists.expand(request.negative, seed).prompt,
     )
 
 
@@ -246,6 +267,12 @@ def _profile(text: str) -> Profile:
     if text not in set(Profile):
         raise argparse.ArgumentTypeError(f"{text!r:.40} is none of {', '.join(Profile)}")
     return Profile(text)
+
+
+def _long_prompt(text: str) -> LongPrompt:
+    if text not in set(LongPrompt):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is none of {', '.join(LongPrompt)}")
+    return LongPrompt(text)
 
 
 def _precision(text: str) -> Precision:

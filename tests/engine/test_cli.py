@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 
 from engine import cli, log
 from engine.cli.options import parse, request_of
-from engine.errors import DiskError
+from engine.errors import BadRequest, DiskError
 from engine.images.metadata import read_recipe
-from engine.request import Lora, Request
+from engine.request import LongPrompt, Lora, Request
 from engine.settings import Settings
 from engine.storage import project_root
 from engine.variants import VARIANTS
@@ -347,6 +347,29 @@ def test_every_option_reaches_the_request():
 
 def test_a_command_line_without_options_is_the_default_request():
     assert request_of(cli.parse(["generate", "p"])) == Request(prompt="p")
+
+
+def test_words_are_drawn_by_the_seed_only_where_asked():
+    words = ["generate", "a {red|blue|green|pink} __demo-shape__ {x|x}", "--seed", "5"]
+    assert request_of(parse(words)).prompt == words[1]
+    drawn = request_of(parse([*words, "--wildcards", "--negative", "{fog|fog}"]))
+    assert drawn.prompt == request_of(parse([*words, "--wildcards"])).prompt
+    assert "{" not in drawn.prompt
+    assert "__" not in drawn.prompt
+    assert drawn.negative == "fog"
+    seedless = request_of(parse([*words[:2], "--wildcards"]))
+    again = request_of(parse([*words[:2], "--wildcards", "--seed", str(seedless.seed)]))
+    assert seedless == again
+
+
+def test_an_unknown_word_list_is_refused():
+    with pytest.raises(BadRequest, match="no word list 'nope'"):
+        request_of(parse(["generate", "__nope__", "--wildcards"]))
+
+
+@pytest.mark.parametrize("way", LongPrompt)
+def test_a_long_prompt_is_shortened_as_asked(way):
+    assert request_of(parse(["generate", "x", "--long-prompt", way])).long_prompt is way
 
 
 def test_the_pages_options_reach_the_page(tmp_path):
