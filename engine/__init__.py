@@ -88,6 +88,7 @@ from engine.service.series import (
     SeriesReport,
     SheetPlan,
 )
+from engine.service.stores import Keep, Kept
 from engine.settings import Attention, FileType, Language, Profile, Settings, Theme, models_folder
 from engine.sheets import Cell, Sheet
 from engine.variants import Ignored, Limits, Size, Variant
@@ -151,6 +152,8 @@ __all__ = [
     "ItemState",
     "JobEvent",
     "JobState",
+    "Keep",
+    "Kept",
     "Language",
     "Limits",
     "LongPrompt",

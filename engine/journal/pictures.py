@@ -135,6 +135,14 @@ class Album:
         """Note where a picture lies since it was thrown away; None: it was taken back."""
         self._set(number, "trash", None if trash is None else str(trash))
 
+    def move(self, old: str, new: str) -> None:
+        """Note that the pictures whose paths begin with `old` lie where that reads `new`."""
+        with self._store.write() as connection:
+            connection.execute(
+                "UPDATE pictures SET path = ? || substr(path, ?) WHERE substr(path, 1, ?) = ?",
+                (new, len(old) + 1, len(old), old),
+            )
+
     def drop(self, number: int) -> None:
         """Strike out a picture for good."""
         with self._store.write() as connection:

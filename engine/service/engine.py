@@ -9,9 +9,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from engine import settings as settings_file
 from engine.errors import Cancelled, NotFound, from_report
@@ -30,11 +31,13 @@ from engine.service.catalogue import Catalogue
 from engine.service.forecast import foresee
 from engine.service.history import History
 from engine.service.links import Link, ProcessLink, ThreadLink
+from engine.service.moving import FOLDER_NAMES, OUTPUT_FOLDER, Tell, folder_of, move_folder
 from engine.service.orders import make_order
 from engine.service.queue import Queue
 from engine.service.reader import PromptReader
 from engine.service.recovery import recover
 from engine.service.status import Status
+from engine.service.stores import Keep, Kept, clear_folder, folder_size
 from engine.service.workshop import Workshop
 from engine.settings import Settings, models_folder
 from engine.storage import project_root, sweep_temporary
@@ -170,6 +173,46 @@ class Engine:
     def inputs_size(self) -> int:
         """Return how many bytes the input pictures take that are kept."""
         return Inputs(self._settings.data_dir).size()
+
+    def kept(self) -> tuple[Kept, ...]:
+        """Return how much room everything takes that can be cleared."""
+        data_dir = self._settings.data_dir
+        sizes = {kind: folder_size(data_dir, kind) for kind in Keep if kind is not Keep.INPUTS}
+        sizes[Keep.INPUTS] = self.inputs_size()
+        return tuple(Kept(kind, sizes[kind]) for kind in Keep)
+
+    def clear(self, kind: Keep) -> int:
+        """Remove what is kept of a kind and not needed; return the bytes freed.
+
+        Raise `DiskError` for the trash.
+        """
+        if kind is Keep.INPUTS:
+            return self.clear_inputs()
+        if kind is Keep.TRASH and self._history is not None:
+            before = folder_size(self._settings.data_dir, kind)
+            self._history.empty_trash()
+            return before
+        return clear_folder(self._settings.data_dir, kind)
+
+    def move_files(self, wanted: Settings, tell: Tell = lambda *_: None) -> int:
+        """Move what is in the folders that `wanted` names anew, and keep the new settings.
+
+        Return how many files moved. Raise `BadRequest` or `DiskError`; of the folder that this is
+        about nothing has moved then, and the settings name it as before.
+        """
+        count = 0
+        for name in FOLDER_NAMES:
+            old, new = folder_of(self._settings, name), folder_of(wanted, name)
+            if old == new:
+                continue
+            moved = move_folder(old, new, tell)
+            change: dict[str, Any] = {name: new}
+            self.update_settings(replace(self._settings, **change))
+            if name == OUTPUT_FOLDER and self._history is not None:
+                self._history.moved(old.absolute(), new.absolute())
+            count += moved
+        self.update_settings(wanted)
+        return count
 
     def clear_inputs(self) -> int:
         """Remove the input pictures that no job and no picture needs; return the bytes freed."""

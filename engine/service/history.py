@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -127,6 +128,10 @@ class History:
                 self._album.drop(picture.id)
             count += len(found)
         return count
+
+    def moved(self, old: Path, new: Path) -> None:
+        """Note that the pictures in a folder lie in another now; raise `DiskError`."""
+        self._album.move(f"{old}{os.sep}", f"{new}{os.sep}")
 
     def used_inputs(self) -> frozenset[str]:
         """Return the names of all input pictures that a picture or a job began with."""

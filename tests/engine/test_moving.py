@@ -1,0 +1,182 @@
+"""A folder moves whole or not at all, and the program finds what was in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine import Engine, Request, Settings
+from engine.errors import BadRequest, Cancelled, DiskError
+from engine.journal.pictures import Search
+from engine.service import moving
+from engine.service.moving import move_folder
+from engine.settings import MODELS, load, models_folder
+from tests.engine.fakes import Script
+
+
+@pytest.fixture
+def old(tmp_path) -> Path:
+    folder = tmp_path / "old"
+    for name, data in (("a.png", b"a"), ("sub/b.png", b"bb"), ("sub/deeper/c", b"")):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def other_drive(monkeypatch):
+    """Renaming between folders fails as it does between drives."""
+
+    def rename(self, target):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(Path, "rename", rename)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_every_file_moves_and_the_old_folder_goes(old, tmp_path):
+    before, told = files_in(old), []
+    assert move_folder(old, tmp_path / "new" / "place", lambda *done: told.append(done)) == 3
+    assert files_in(tmp_path / "new" / "place") == before
+    assert not old.exists()
+    assert told == [(1, 3), (3, 3), (3, 3)]
+
+
+@pytest.mark.usefixtures("other_drive")
+def test_on_another_drive_files_are_copied_and_their_originals_removed(old, tmp_path):
+    before = files_in(old)
+    assert move_folder(old, tmp_path / "new") == 3
+    assert files_in(tmp_path / "new") == before
+    assert not old.exists()
+
+
+@pytest.mark.usefixtures("other_drive")
+def test_a_drive_that_fills_up_leaves_everything_where_it_was(old, tmp_path, monkeypatch):
+    before, copied = files_in(old), []
+
+    def copy(source, target, _length):
+        copied.append(target)
+        if len(copied) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        target.write(source.read())
+
+    monkeypatch.setattr(moving.shutil, "copyfileobj", copy)
+    with pytest.raises(DiskError, match="space"):
+        move_folder(old, tmp_path / "new")
+    assert files_in(old) == before
+    assert files_in(tmp_path / "new") == {}
+
+
+def test_whoever_stops_it_finds_everything_where_it_was(old, tmp_path):
+    before, asked = files_in(old), []
+
+    def cancelled() -> bool:
+        asked.append(1)
+        return len(asked) == 3
+
+    with pytest.raises(Cancelled):
+        move_folder(old, tmp_path / "new", cancelled=cancelled)
+    assert files_in(old) == before
+    assert files_in(tmp_path / "new") == {}
+
+
+def test_a_file_that_is_there_already_is_never_replaced(old, tmp_path):
+    there = tmp_path / "new" / "sub" / "b.png"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b"another")
+    before = files_in(old)
+    with pytest.raises(BadRequest, match=r"b\.png already"):
+        move_folder(old, tmp_path / "new")
+    assert files_in(old) == before
+    assert there.read_bytes() == b"another"
+
+
+@pytest.mark.parametrize("new", ["old/inside", "."])
+def test_a_folder_does_not_move_into_itself(old, tmp_path, new):
+    with pytest.raises(BadRequest, match="lie in each other"):
+        move_folder(old, tmp_path / new)
+
+
+def test_a_folder_that_is_not_there_has_nothing_to_move(tmp_path):
+    assert move_folder(tmp_path / "none", tmp_path / "new") == 0
+    assert not (tmp_path / "new").exists()
+
+
+def test_links_move_as_links(old, tmp_path):
+    (old / "link").symlink_to(tmp_path / "elsewhere")
+    move_folder(old, tmp_path / "new")
+    assert os.readlink(tmp_path / "new" / "link") == str(tmp_path / "elsewhere")
+
+
+@pytest.fixture
+def engine(old, tmp_path):
+    settings = Settings(
+        data_dir=tmp_path / "data", output_folder=old, lora_folder=tmp_path / "loras"
+    )
+    with Engine(settings, asleep=True, hire=Script().link) as opened:
+        yield opened
+
+
+def test_the_settings_follow_what_moved(engine, old, tmp_path):
+    models = tmp_path / "data" / MODELS / "turbo" / "model"
+    models.parent.mkdir(parents=True)
+    models.write_bytes(b"weights")
+    wanted = replace(
+        engine.settings,
+        output_folder=tmp_path / "new",
+        model_folder=tmp_path / "drive",
+        device="cpu",
+    )
+    assert engine.move_files(wanted) == 4
+    assert engine.settings == load(tmp_path / "data")[0] == wanted
+    assert (tmp_path / "new" / "a.png").read_bytes() == b"a"
+    assert (models_folder(tmp_path / "data") / "turbo" / "model").read_bytes() == b"weights"
+
+
+def test_where_it_cannot_move_the_settings_stay(engine, old):
+    before = engine.settings
+    with pytest.raises(BadRequest):
+        engine.move_files(replace(before, output_folder=old / "inside", device="cpu"))
+    assert engine.settings == before
+
+
+def test_the_history_finds_pictures_that_moved(old, tmp_path):
+    settings = Settings(data_dir=tmp_path / "data", output_folder=old)
+    with Engine(settings, asleep=True, journal=True, hire=Script().link) as opened:
+        history = opened.history
+        history.keep_picture = None
+        insert(history, old / "a.png")
+        insert(history, tmp_path / "older" / "b.png")
+        opened.move_files(replace(settings, output_folder=tmp_path / "new"))
+        found = {past.path for past in history.find(Search())}
+    assert found == {tmp_path / "new" / "a.png", tmp_path / "older" / "b.png"}
+
+
+def insert(history, path: Path) -> None:
+    """Write a picture into the history, as a finished job does."""
+    from engine.events import Done, Picture, Result
+    from engine.jobs.order import Order, Output
+
+    picture = Picture(path=path, recipe={"request": {}}, width=8, height=8)
+    result = Result(
+        pictures=(picture,),
+        seconds={"total": 1.0},
+        nfe=1,
+        precision="fp32",
+        plan="",
+        peak_memory=1.0,
+    )
+    order = Order(job=path.stem, request=Request(prompt="x"), output=Output(folder=path.parent))
+    history.keep(order, Done(job=order.job, result=result))
