@@ -1,4 +1,4 @@
-"""What helps to fill in a form, the same in every tab: words, styles, sizes, presets."""
+"""What helps to fill in a form, the same in every tab: words, styles, sizes, presets, grids."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from ui.components.form import Form
-from ui.components.presets import PresetParts
+from ui.components.ids import MAIN, Ids
+from ui.components.presets import PresetParts, build_presets
 from ui.components.shapes import SizeParts
 from ui.components.styles import ReadingParts, StylesParts
 from ui.context import PageContext
 from ui.handlers import on
 from ui.tabs.form_handlers import FormHandlers
+from ui.tabs.grid import Grid
 from ui.tabs.preset_handlers import PresetHandlers
 from ui.tabs.word_handlers import WordHandlers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extras:
-    """The helpers of one form."""
+    """The helpers of one form. grid: on the owner's page alone, and in the main tab."""
 
     reading: ReadingParts
     styles: StylesParts
     sizes: SizeParts
     presets: PresetParts
+    grid: Grid | None = None
 
     @property
     def fields(self) -> dict[str, Component]:
@@ -34,8 +37,19 @@ class Extras:
         return {"style": self.styles.style, "match": self.sizes.match}
 
 
-def connect_extras(page: PageContext, extras: Extras, form: Form, handlers: FormHandlers) -> None:
+def build_last(page: PageContext, ids: Ids) -> tuple[PresetParts, Grid | None]:
+    """Build the helpers at the end of a form, folded away."""
+    presets = build_presets(page.presets, ids, owner=page.owner)
+    return presets, Grid(page, ids) if page.owner and ids.tab == MAIN else None
+
+
+def connect_extras(
+    page: PageContext, demo: gr.Blocks, extras: Extras, handlers: FormHandlers
+) -> None:
     """Connect the helpers of a form."""
+    form = handlers.form
+    if extras.grid is not None:
+        extras.grid.connect(demo, {**form.fields, **extras.fields})
     words = WordHandlers(page, form)
     _connect_words(words, extras, form)
     _connect_sizes(words, extras.sizes, form)
