@@ -13,22 +13,26 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from engine.model.omni import Scene
 from engine.model.transformer import Context, Modulation, Transformer
 from engine.sampling.guidance import Guidance
 from engine.sampling.samplers import Sampler, Velocity
 from engine.sampling.schedules import model_times
 from engine.sampling.step_cache import StepCache
 
+Condition = Tensor | Scene
+"""Refined caption tokens [P, D]; for a model that reads pictures, a scene, with or without any."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What a batch is painted after: refined caption tokens, one [P_i, D] tensor a picture.
+    """What a batch is painted after, one condition a picture, all of one kind.
 
     `negative` is empty where guidance is off.
     """
 
-    positive: Sequence[Tensor]
-    negative: Sequence[Tensor] = ()
+    positive: Sequence[Condition]
+    negative: Sequence[Condition] = ()
 
 
 OnStep = Callable[[int, Tensor], None]
@@ -78,12 +82,13 @@ class Denoiser:
         self._extras = extras
         self._sigmas = [float(sigma) for sigma in sigmas[:-1]]
         times = model_times(sigmas[:-1])
-        self._modulation: Modulation = transformer.modulate(times, extras.targets)
-        self._alone = transformer.arrange(conditions.positive, *size)
+        reads = any(isinstance(each, Scene) for each in conditions.positive)
+        self._modulation: Modulation = transformer.modulate(times, extras.targets, clean=reads)
+        self._alone = _arranged(transformer, conditions.positive, size)
         self._guided: Context | None = None
         if any(guidance.active(sigma) for sigma in self._sigmas):
             both = (*conditions.positive, *conditions.negative)
-            self._guided = transformer.arrange(both, *size)
+            self._guided = _arranged(transformer, both, size)
 
     @property
     def skipped(self) -> tuple[int, ...]:
@@ -121,6 +126,16 @@ class Denoiser:
             tokens = tokens + rest
         size = (x.shape[-2], x.shape[-1])
         return self._transformer.end(tokens, modulation, context, size).float()
+
+
+def _arranged(
+    transformer: Transformer, conditions: Sequence[Condition], size: tuple[int, int]
+) -> Context:
+    """Place latents of `size`, height and width, before each condition."""
+    scenes = [each for each in conditions if isinstance(each, Scene)]
+    if scenes:
+        return transformer.arrange_scenes(scenes, *size)
+    return transformer.arrange([each for each in conditions if isinstance(each, Tensor)], *size)
 
 
 def free(latents: Tensor, step: int) -> Tensor:

@@ -12,6 +12,7 @@ from engine.memory.pieces import Sizes, Tour
 from engine.memory.profiles import TRAITS
 from engine.memory.residency import PRIORITY, Level, levels
 from engine.memory.work import MIB, Budget, Decode, Footprint, Plan, Wish, Work
+from engine.model.footprint import PRODUCT_TOKENS
 
 BATCH_PIXELS: Final = 2048 * 2048
 """Pixels that are denoised together at most; more pictures go one batch after another."""
@@ -157,7 +158,12 @@ class Case:
         work, sizes = self.work, self.sizes
         sequences = batch * work.branches
         tokens = sequences * work.tokens
-        held = work.evaluations * sizes.step_bytes + tokens * _ANGLE_BYTES
+        times = work.evaluations + (1 if work.references else 0)
+        held = times * sizes.step_bytes + tokens * _ANGLE_BYTES
+        if work.references:
+            # What is constant over the steps, and two modulations of the tokens worked on at once.
+            kept = work.kept_tokens + work.caption_tokens
+            held += sequences * (kept + 2 * PRODUCT_TOKENS) * sizes.token_bytes
         if work.saves_steps:
             held += _SAVED * tokens * sizes.token_bytes
         denoising = held + self._footprint.denoise(work.tokens, sequences)
@@ -173,7 +179,10 @@ class Case:
         if not encodes:
             return 0
         needed = max(self._footprint.encode_picture(*size, decode) for size in encodes)
-        return self._taken(needed + self.sizes.idle_bytes)
+        sizes = self.sizes
+        seeing = sizes.vision_bytes if self.budget.is_host else sizes.vision_layer_bytes
+        looking = seeing * 2 if self.work.references else 0
+        return self._taken(max(needed + sizes.idle_bytes, looking))
 
     def _taken(self, needed: int) -> int:
         """Return what an allocator takes for what is needed."""

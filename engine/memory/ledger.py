@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from engine.checkpoints.checkpoint import Checkpoint, Part
 from engine.checkpoints.keys import TRANSFORMER_DIALECTS, Dialect, spoken, text_encoder_dialect
-from engine.model.config import LATENT_SCALE, TransformerConfig, VaeConfig
+from engine.model.config import LATENT_SCALE, TransformerConfig, VaeConfig, VisionConfig
 from engine.model.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 from engine.quant.recipe import (
     BLOCK_LAYERS,
@@ -34,11 +34,15 @@ _EARLIER: Final = re.compile(r"vae\.encoder\.(?:conv_in|stages\.(\d+))\.(downsam
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
-    """The numbers of a model's three networks; text_encoder: checked fields of its config."""
+    """The numbers of a model's networks; text_encoder: checked fields of its config.
+
+    vision: None where no pictures are read.
+    """
 
     transformer: TransformerConfig
     text_encoder: Mapping[str, Any]
     vae: VaeConfig
+    vision: VisionConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +127,7 @@ def networks_of(checkpoint: Checkpoint) -> Networks:
         transformer=checkpoint.transformer,
         text_encoder=checkpoint.text_encoder,
         vae=checkpoint.vae,
+        vision=checkpoint.vision,
     )
 
 

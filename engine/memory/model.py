@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from engine.checkpoints.checkpoint import Checkpoint
-from engine.checkpoints.load import load_text_encoder
+from engine.checkpoints.load import load_text_encoder, load_vision_encoder
 from engine.images.preview import Preview
 from engine.lora.apply import Adapter, apply
 from engine.memory.pieces import Tour
@@ -20,6 +20,8 @@ from engine.memory.place import Place
 from engine.memory.plan import Plan
 from engine.memory.residence import TEXT_ENCODER, VAE, Residence
 from engine.memory.ring import Visits
+from engine.memory.visit import on_device
+from engine.model.omni import Caption, Reference, Scene
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import Transformer
 from engine.model.vae import Vae
@@ -90,6 +92,36 @@ class Model:
         with self.visiting(Tour.REFINE, 1):
             return self.transformer.refine_caption(features)
 
+    def refine_segments(self, features: Sequence[Tensor]) -> Caption:
+        """Return the caption of a prompt in segments, [1, L, cap_feat_dim] each."""
+        with self.visiting(Tour.REFINE, 1):
+            lengths = [[each.shape[1]] for each in features]
+            return self.transformer.refine_segments(features, lengths)[0]
+
+    def look(self, caption: Caption, references: Sequence[Reference]) -> Scene:
+        """Return a scene of a caption and input pictures, whose tensors may lie anywhere."""
+        if not references:
+            return self.transformer.look([caption], ())[0]
+        with self.visiting(Tour.LOOK, 1):
+            return self.transformer.look([caption], [self._sent(each) for each in references])[0]
+
+    def see(
+        self, patches: Tensor, grid: tuple[int, int], check: Callable[[], None] = _nothing
+    ) -> Tensor:
+        """Return what the vision encoder says, [1, rows, columns, C] float32 on the CPU.
+
+        patches: [1, rows * columns, 3 * patch²] float32. Pictures are seen once and then known, so
+        it is loaded for each, and passes through the device layer by layer; `check` may raise.
+        """
+        place, host = self.place, torch.device("cpu")
+        # Weights made in inference mode could never be moved.
+        with torch.inference_mode(False), torch.no_grad():
+            encoder = load_vision_encoder(self.checkpoint, place.dtype, host, check)
+            device = torch.device(place.device)
+            with on_device(encoder.stops, device, check):
+                seen: Tensor = encoder(patches.to(device, place.dtype), grid)
+        return seen.to(host, torch.float32)
+
     def vae_encode(self, pictures: Tensor, strips: Strips = WHOLE) -> Tensor:
         """Return the latents [B, 16, h, w] float32, on the CPU, of pictures [B, 3, 8h, 8w].
 
@@ -120,6 +152,13 @@ class Model:
         self.captions[prompt, adapted] = caption.to("cpu")
         if len(self.captions) > KEPT_CAPTIONS:
             self.captions.popitem(last=False)
+
+    def _sent(self, reference: Reference) -> Reference:
+        place = self.place
+        return Reference(
+            latents=reference.latents.to(place.device, place.dtype),
+            features=reference.features.to(place.device, place.dtype),
+        )
 
     def close(self) -> None:
         """Let go of everything; the model cannot be used any more."""

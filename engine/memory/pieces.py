@@ -17,6 +17,7 @@ from engine.checkpoints.checkpoint import Checkpoint
 from engine.lora.match import Match
 from engine.lora.size import added_numbers
 from engine.memory.ledger import Layout, Ledger, Networks, Numbers, networks_of, stored_int8
+from engine.model.shapes import vision_shapes
 
 ALIGNMENT: Final = 256
 """Bytes; where every tensor of a slab begins, as kernels like it best."""
@@ -35,12 +36,14 @@ class Tour(StrEnum):
     """One way through a model, and how often a job goes it.
 
     READ: layers of the text encoder, per prompt. REFINE: blocks that refine a caption, per prompt.
+    LOOK: those that refine what is seen of input pictures, per prompt of a job with any.
     MODULATE: what turns times into modulation, per schedule. DENOISE: noise refiner and main
     layers, per evaluation. DECODE: the autoencoder's decoder, per picture.
     """
 
     READ = "read"
     REFINE = "refine"
+    LOOK = "look"
     MODULATE = "modulate"
     DENOISE = "denoise"
     DECODE = "decode"
@@ -49,6 +52,7 @@ class Tour(StrEnum):
 _MEMBERS: Final = (
     (Tour.READ, re.compile(r"text_encoder\.model\.layers\.\d+")),
     (Tour.REFINE, re.compile(r"transformer\.context_refiner\.\d+")),
+    (Tour.LOOK, re.compile(r"transformer\.siglip_refiner\.\d+")),
     (Tour.MODULATE, re.compile(r"transformer\.(?:noise_refiner|layers)\.\d+\.modulation")),
     (Tour.DENOISE, re.compile(r"transformer\.(?:noise_refiner|layers)\.\d+")),
     (Tour.DECODE, re.compile(r"vae\.decoder\.(?:stages\.\d+|\w+)")),
@@ -81,7 +85,8 @@ class Sizes:
     device. embedding_bytes: the text encoder's table, which stays in the computer's memory.
     idle_bytes: the autoencoder's encoder: on the device where every piece is, else only while it
     encodes. idle_operations: its multiplications and additions per pixel. step_bytes: modulation of
-    one time. token_bytes: one token of the transformer.
+    one time. token_bytes: one token of the transformer. vision_bytes: the vision encoder, which is
+    loaded only to look at a new picture; vision_layer_bytes: its largest layer.
     """
 
     precision: str
@@ -92,6 +97,8 @@ class Sizes:
     idle_operations: float = 0.0
     step_bytes: int = 0
     token_bytes: int = 0
+    vision_bytes: int = 0
+    vision_layer_bytes: int = 0
 
     def tour(self, tour: Tour) -> tuple[Piece, ...]:
         """Return the pieces of one tour, in the order of their visits."""
@@ -151,7 +158,7 @@ def model_sizes(networks: Networks, numbers: Numbers, stored: Collection[str] = 
         for name, paths in _cut(ledger, module, whole, largest)
     }
     queries = networks.text_encoder["head_dim"] * networks.text_encoder["num_attention_heads"]
-    widths = {Tour.READ: queries, Tour.REFINE: dim, Tour.DENOISE: dim}
+    widths = {Tour.READ: queries, Tour.REFINE: dim, Tour.LOOK: dim, Tour.DENOISE: dim}
     pieces = [_piece(ledger, name, paths, widths) for name, paths in members.items()]
     travelling = {path for paths in members.values() for path in paths}
     rest = [path for path in ledger.weights if path not in travelling]
@@ -168,7 +175,19 @@ def model_sizes(networks: Networks, numbers: Numbers, stored: Collection[str] = 
         idle_operations=sum(map(ledger.operations, idle)),
         step_bytes=(4 * modulated + 1) * dim * numbers.item_bytes,
         token_bytes=dim * numbers.item_bytes,
+        **_vision_bytes(networks, numbers),
     )
+
+
+def _vision_bytes(networks: Networks, numbers: Numbers) -> dict[str, int]:
+    """Return the bytes of the vision encoder, if there is one, and of its largest layer."""
+    if networks.vision is None:
+        return {}
+    layers: dict[str, int] = {}
+    for name, shape in vision_shapes(networks.vision).items():
+        layer = ".".join(name.split(".")[:4])
+        layers[layer] = layers.get(layer, 0) + math.prod(shape) * numbers.item_bytes
+    return {"vision_bytes": sum(layers.values()), "vision_layer_bytes": max(layers.values())}
 
 
 def _modules(ledger: Ledger) -> dict[str, list[str]]:
@@ -194,7 +213,10 @@ def _cut(
     ledger: Ledger, module: str, paths: list[str], largest: int
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield a module, or the parts of a block that is larger than `largest`, with their weights."""
-    if tour_of(module) not in {Tour.REFINE, Tour.DENOISE} or _slab(ledger, paths) <= largest:
+    if (
+        tour_of(module) not in {Tour.REFINE, Tour.LOOK, Tour.DENOISE}
+        or _slab(ledger, paths) <= largest
+    ):
         yield module, paths
         return
     for part in PARTS:

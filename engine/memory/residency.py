@@ -12,7 +12,9 @@ from typing import Final
 
 from engine.memory.pieces import Piece, Sizes, Tour
 
-PRIORITY: Final = (Tour.DENOISE, Tour.DECODE, Tour.MODULATE, Tour.REFINE, Tour.READ)
+PRIORITY: Final = (
+    Tour.DENOISE, Tour.DECODE, Tour.MODULATE, Tour.REFINE, Tour.LOOK, Tour.READ,
+)  # fmt: skip
 """What is visited more often becomes resident first."""
 
 

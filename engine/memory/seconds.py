@@ -74,7 +74,12 @@ class Clock:
         copies = {tour: self._copy(level.copied[tour], tour, backing) for tour in Tour}
         prompt = self._compute(Tour.READ, work.prompt_tokens)
         refined = self._compute(Tour.REFINE, work.caption_tokens)
-        told = work.branches * (max(prompt, copies[Tour.READ]) + max(refined, copies[Tour.REFINE]))
+        looked = max(self._compute(Tour.LOOK, work.sight_tokens), copies[Tour.LOOK])
+        told = work.branches * (
+            max(prompt, copies[Tour.READ])
+            + max(refined, copies[Tour.REFINE])
+            + (looked if work.references else 0.0)
+        )
         times = work.evaluations * self._products[Tour.MODULATE]
         is_tight = level.copied[Tour.DENOISE] > 0 and choice.slots < max(SLOTS)
         wait = _WAIT if is_tight else 1.0
@@ -98,6 +103,7 @@ class Clock:
         visits = {
             Tour.READ: work.branches,
             Tour.REFINE: work.branches,
+            Tour.LOOK: work.branches if work.references else 0,
             Tour.MODULATE: 1,
             Tour.DENOISE: work.evaluations * rounds,
             Tour.DECODE: work.count,

@@ -39,7 +39,8 @@ class Work:
     which both guidance branches share. guided: whether there are two branches. prompt_tokens: of
     the longest prompt. saves_steps: whether the outputs of the blocks are kept to be reused.
     encodes: width and height of each picture that the autoencoder encodes. prompts: how many share
-    each picture.
+    each picture. references: width and height of each picture that is read along with the prompt;
+    patches: into how many the vision encoder cuts it at most.
     """
 
     width: int
@@ -51,6 +52,8 @@ class Work:
     saves_steps: bool = False
     encodes: tuple[tuple[int, int], ...] = ()
     prompts: int = 1
+    references: tuple[tuple[int, int], ...] = ()
+    patches: int = 0
 
     @property
     def caption_tokens(self) -> int:
@@ -59,8 +62,25 @@ class Work:
 
     @property
     def tokens(self) -> int:
-        """Return the tokens of one sequence: picture and caption."""
-        return _padded(self.width * self.height // SIZE_MULTIPLE**2) + self.caption_tokens
+        """Return the tokens of one sequence: pictures and caption."""
+        return _image_tokens(self.width, self.height) + self.caption_tokens + self.kept_tokens
+
+    @property
+    def sight_tokens(self) -> int:
+        """Return the tokens of what is seen of the pictures, and of the target that is not seen."""
+        count = len(self.references)
+        return count * _padded(self.patches) + TOKEN_MULTIPLE if count else 0
+
+    @property
+    def kept_tokens(self) -> int:
+        """Return the tokens of a sequence that pictures add; they are the same at every step.
+
+        A prompt is cut at each picture, and the pieces are padded one by one.
+        """
+        if not self.references:
+            return 0
+        cuts = TOKEN_MULTIPLE * (len(self.references) + 1)
+        return cuts + self.sight_tokens + sum(_image_tokens(*size) for size in self.references)
 
     @property
     def branches(self) -> int:
@@ -191,7 +211,8 @@ class Plan:
         """
         parts = [f"{self.device} {self.precision}"]
         if self.streamed:
-            kept = ", ".join(f"{tour} {n} of {every}" for tour, n, every in self.resident)
+            counts = [count for count in self.resident if count[2]]
+            kept = ", ".join(f"{tour} {n} of {every}" for tour, n, every in counts)
             parts.append(f"resident: {kept}")
             parts.append(f"streamed: {len(self.streamed)} through {self.slots} slots")
             parts.append(f"from {' and '.join(sorted(self.sources))}")
@@ -209,6 +230,10 @@ class Plan:
 def batches(count: int, batch: int) -> list[int]:
     """Return how many of `count` pictures are denoised together, `batch` at most, time by time."""
     return [min(batch, count - done) for done in range(0, count, batch)]
+
+
+def _image_tokens(width: int, height: int) -> int:
+    return _padded(width * height // SIZE_MULTIPLE**2)
 
 
 def _padded(count: int) -> int:

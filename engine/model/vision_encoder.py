@@ -29,6 +29,12 @@ class VisionEncoder(nn.Module):
             )
         )
 
+    @property
+    def stops(self) -> list[nn.Module]:
+        """The modules that hold all weights, in the order in which they compute."""
+        model = self.model
+        return [model.embeddings, *model.encoder.layers, model.post_layernorm]
+
     def forward(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return features [B, rows, columns, C] of patches [B, rows * columns, 3 * patch²].
 

@@ -52,13 +52,13 @@ def caption(model: Model, prompt: str, how: Captioning) -> Tensor:
     known = model.recall(key, how.adapted)
     if known is not None:
         return known
-    refined = model.refine(_features(model, reading.ids, how.cache, how.check))[0]
-    _check_finite(refined, model)
+    refined = model.refine(features_of(model, reading.ids, how.cache, how.check))[0]
+    check_finite(refined, model)
     model.remember(key, how.adapted, refined)
     return refined
 
 
-def _features(
+def features_of(
     model: Model, tokens: Sequence[int], cache: TensorCache | None, check: Callable[[], None]
 ) -> Tensor:
     """Return what the text encoder says of tokens, [1, P, C] on the model's device."""
@@ -68,7 +68,7 @@ def _features(
     if kept is not None:
         return kept.to(place.device)
     features = model.features(torch.tensor([tokens]), check)
-    _check_finite(features, model)
+    check_finite(features, model)
     if cache is not None:
         cache.keep(key, features)
     return features
@@ -86,11 +86,11 @@ def _key(model: Model, tokens: Sequence[int]) -> bytes:
     return key_of(TEMPLATE, tokens, encoder, numbers)
 
 
-def _check_finite(read: Tensor, model: Model) -> None:
-    """Refuse what was read from a prompt, [...], if it would spoil every picture."""
+def check_finite(read: Tensor, model: Model, what: str = "prompt") -> None:
+    """Refuse what was read of a prompt or picture, [...], if it would spoil every picture."""
     if not read.isfinite().all():
         raise NumericalError(
-            f"Reading the prompt in {model.place.precision} gave numbers that are not finite.",
+            f"Reading the {what} in {model.place.precision} gave numbers that are not finite.",
             "Use --precision fp32; if that does not help, the model's files are damaged.",
         )
 

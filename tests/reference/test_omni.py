@@ -4,14 +4,41 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers import ZImageTransformer2DModel
+from diffusers import (
+    FlowMatchEulerDiscreteScheduler,
+    ZImageOmniPipeline,
+    ZImageTransformer2DModel,
+)
+from PIL import Image
 from torch import Tensor
+from transformers import (
+    Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3Model,
+    Siglip2VisionConfig,
+    Siglip2VisionModel,
+)
+from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 
 from engine.checkpoints.keys import transformer_names
+from engine.checkpoints.open import open_model
+from engine.demo.tokenizer import build_tokenizer
+from engine.denoise import Conditions, Denoiser, denoise
+from engine.memory.place import Place
+from engine.memory.studio import Studio
+from engine.memory.tensor_cache import TensorCache
 from engine.model.config import TransformerConfig
 from engine.model.omni import Reference
 from engine.model.transformer import Transformer
-from tests.reference.conftest import fill
+from engine.model.vae_strips import WHOLE
+from engine.request import Precision, Request
+from engine.sampling.guidance import Guidance
+from engine.sampling.samplers import SAMPLERS
+from engine.sampling.schedules import schedule
+from engine.tasks.reading import reading_sizes
+from engine.tasks.references import condition, read_picture
+from engine.tasks.text_to_image import Captioning, noise
+from tests.reference.conftest import fill, make_vae
 
 CONFIG = TransformerConfig(
     dim=64, n_layers=3, n_refiner_layers=2, n_heads=2, cap_feat_dim=48, axes_dims=(8, 12, 12),
@@ -23,7 +50,7 @@ GRIDS = ((4, 6), (7, 5), (8, 8))
 LENGTHS = (5, 33, 2, 40, 64)
 
 
-class Aligned(ZImageTransformer2DModel):
+class ZImageTransformer2DModelAligned(ZImageTransformer2DModel):
     """The reference without its one mistake: places of captions that count their padding twice."""
 
     def _pad_with_ids(self, feat, pos_grid_size, pos_start, device, noise_mask_val=None):
@@ -109,7 +136,7 @@ def test_captions_without_padding_go_as_in_the_reference_itself(measured, count)
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_captions_of_any_length_go_as_in_the_reference_with_aligned_places(measured, count):
-    theirs = reference_transformer(Aligned)
+    theirs = reference_transformer(ZImageTransformer2DModelAligned)
     prompts, noisy = [segments(lengths_for(count))], drawn(1, 16, *TARGET, seed=7)
     right = theirs_says(theirs, noisy, prompts, count)
     measured(ours_says(ours_of(theirs), noisy, prompts, count), right, 1e-4)
@@ -117,7 +144,7 @@ def test_captions_of_any_length_go_as_in_the_reference_with_aligned_places(measu
 
 @pytest.mark.parametrize("other", [(5, 31, 2), (5, 70, 2)], ids=["dense", "ragged"])
 def test_two_prompts_with_one_picture_go_as_in_the_reference(measured, other):
-    theirs = reference_transformer(Aligned)
+    theirs = reference_transformer(ZImageTransformer2DModelAligned)
     prompts = [segments((5, 20, 2)), segments(other, seed=60)]
     noisy = drawn(2, 16, *TARGET, seed=7)
     right = theirs_says(theirs, noisy, prompts, 1)
@@ -125,7 +152,7 @@ def test_two_prompts_with_one_picture_go_as_in_the_reference(measured, other):
 
 
 def test_a_training_batch_goes_as_its_rows_do_alone(measured):
-    model = ours_of(reference_transformer(Aligned))
+    model = ours_of(reference_transformer(ZImageTransformer2DModelAligned))
     lengths, noisy = [[5, 5], [20, 31], [2, 2]], drawn(2, 16, *TARGET, seed=7)
     features = [drawn(2, max(each), 48, seed=40 + i) for i, each in enumerate(lengths)]
     latents, seen = drawn(2, 16, 8, 12, seed=1), drawn(2, 4, 6, 24, seed=2)
@@ -152,3 +179,119 @@ def test_training_reaches_every_weight():
         noisy, model.modulate(torch.tensor([0.3]), clean=True), context
     ).square().mean().backward()
     assert [name for name, each in model.named_parameters() if each.grad is None] == []
+
+
+class ZImagePrecisePipeline(ZImageOmniPipeline):
+    """The reference with pictures encoded in the autoencoder's own numbers, not in bfloat16."""
+
+    def prepare_image_latents(self, images, batch_size, device, dtype):
+        config = self.vae.config
+        latents = [
+            (self.vae.encode(image).latent_dist.mode()[0] - config.shift_factor)
+            * config.scaling_factor
+            for image in images
+        ]
+        return [[each.unsqueeze(1) for each in latents] for _ in range(batch_size)]
+
+
+@pytest.fixture(scope="module")
+def editor(tmp_path_factory) -> ZImageOmniPipeline:
+    """A random model of the reference's own classes that edits, its places aligned."""
+    torch.manual_seed(0)
+    transformer = reference_transformer(ZImageTransformer2DModelAligned)
+    config = Qwen3Config(
+        hidden_size=48, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=12, intermediate_size=96, vocab_size=512, rope_theta=1e6,
+    )  # fmt: skip
+    vision = Siglip2VisionModel(
+        Siglip2VisionConfig(
+            hidden_size=24,
+            intermediate_size=40,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_patches=16,
+            vision_use_head=False,
+        )
+    )
+    vae, encoder = make_vae(), Qwen3Model(config)
+    for module in (vae, encoder, vision):
+        fill(module, 0.15)
+    folder = tmp_path_factory.mktemp("tokenizer")
+    build_tokenizer(folder)
+    made = ZImagePrecisePipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=vae,
+        text_encoder=encoder.eval(),
+        tokenizer=Qwen2Tokenizer.from_pretrained(str(folder)),
+        transformer=transformer,
+        siglip=vision.eval(),
+        siglip_processor=Siglip2ImageProcessorPil(max_num_patches=20),
+    )
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def photo(width: int, height: int) -> Image.Image:
+    levels = torch.nn.functional.interpolate(drawn(1, 3, 6, 6, seed=width), size=(height, width))
+    return Image.fromarray(((levels[0] * 60 + 128).clamp(0, 255)).byte().permute(1, 2, 0).numpy())
+
+
+@pytest.fixture(scope="module")
+def edited(editor, tmp_path_factory):
+    """Edit with our engine's parts; return the latents before decoding."""
+    folder = tmp_path_factory.mktemp("editor")
+    editor.save_pretrained(str(folder))
+    checkpoint = open_model(folder)
+    assert checkpoint.variant.edits
+    place = Place(device="cpu", precision=Precision.FP32)
+    model = Studio().model(checkpoint, place, lambda: None)
+    cache = TensorCache(tmp_path_factory.mktemp("cache"))
+    how = Captioning(warn=pytest.fail)
+
+    @torch.inference_mode()
+    def edit(asked: Request, pictures: list[Image.Image]) -> Tensor:
+        sizes = reading_sizes(asked, checkpoint.variant, [each.size for each in pictures])
+        read = [
+            read_picture(model, picture, size, WHOLE, cache)
+            for picture, size in zip(pictures, sizes, strict=True)
+        ]
+        both = (condition(model, text, how, read) for text in (asked.prompt, asked.negative))
+        positive, negative = both
+        start = noise(asked.seed, 1, asked.width, asked.height)
+        sigmas = schedule(asked.steps, asked.shift)
+        denoiser = Denoiser(
+            model.transformer,
+            Conditions(positive=(positive,), negative=(negative,)),
+            Guidance(scale=asked.guidance_scale),
+            sigmas,
+            (start.shape[-2], start.shape[-1]),
+        )
+        return denoise(denoiser, start, sigmas, SAMPLERS["euler"], lambda *_: None)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(), ((96, 64),), ((100, 75), (64, 130)), ((70, 90), (64, 64), (128, 80))],
+    ids=["none", "one", "two", "three"],
+)
+def test_a_full_edit_goes_as_in_the_reference(editor, edited, measured, sizes):
+    asked = Request(
+        prompt="a red circle on the left", negative="blue", width=96, height=80, seed=5, steps=3,
+        shift=3.0, guidance_scale=2.5,
+    )  # fmt: skip
+    pictures = [photo(*size) for size in sizes]
+    with torch.inference_mode():
+        right = editor(
+            image=pictures or None,
+            prompt=[asked.prompt],
+            negative_prompt=[asked.negative],
+            width=asked.width,
+            height=asked.height,
+            num_inference_steps=asked.steps,
+            guidance_scale=asked.guidance_scale,
+            latents=noise(asked.seed, 1, asked.width, asked.height),
+            output_type="latent",
+        ).images
+    measured(edited(asked, pictures), right, 1e-4)

@@ -118,7 +118,8 @@ def test_what_an_encode_computes_is_what_torch_counts():
 
 def test_tours_come_in_order_and_pieces_in_the_order_of_their_visits():
     found = sizes(INT8)
-    assert [tour for tour, _ in groupby(piece.tour for piece in found.pieces)] == list(Tour)
+    plain = [tour for tour in Tour if tour is not Tour.LOOK]
+    assert [tour for tour, _ in groupby(piece.tour for piece in found.pieces)] == plain
     names = [piece.name for piece in found.tour(Tour.DENOISE)]
     refiners = [name for name in names if "noise_refiner" in name]
     assert names[: len(refiners)] == refiners
