@@ -54,7 +54,9 @@ const heedKeys = (area, scene, tools, actions) => {
   area.addEventListener('keyup', (event) => { if (event.key === ' ') scene.spaceHeld = false; });
   area.addEventListener('blur', () => {
     scene.spaceHeld = false;
-    tools.abort();
+    // A line that was begun stays; a shape that was not closed is none.
+    if (tools.going?.tool === 'brush') tools.end();
+    else tools.abort();
     cross = null;
     scene.pointAt(null);
     scene.showMarks(null);
