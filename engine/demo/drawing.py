@@ -7,8 +7,9 @@ import random
 import torch
 from PIL import Image
 
+from engine.demo.edits import Sketch
 from engine.demo.scenes import Scene, ShapeScene
-from engine.demo.shapes import SUPERSAMPLING, draw_shape_scene
+from engine.demo.shapes import SUPERSAMPLING, draw_shape_scene, draw_shapes
 from engine.demo.styles import pixel_art, watercolour
 from engine.demo.world import draw_world_scene
 
@@ -32,6 +33,15 @@ def draw(scene: Scene, width: int, height: int, rng: random.Random) -> torch.Ten
             return watercolour(to_tensor(flat.reduce(SUPERSAMPLING)), rng)
         case "pixel art":
             return to_tensor(pixel_art(flat, width, height))
+
+
+def draw_sketch(sketch: Sketch, width: int, height: int) -> torch.Tensor:
+    """Draw a scene with the random numbers that its sketch holds; [3, H, W] uint8, 0 to 255."""
+    scene = sketch.scene
+    if not isinstance(scene, ShapeScene):
+        return draw(scene, width, height, random.Random(sketch.seeds[0]))  # noqa: S311 (a drawing)
+    drawn = draw_shapes(scene, sketch.seeds, (width, height), crowded=sketch.crowded)
+    return to_tensor(drawn)
 
 
 def to_tensor(picture: Image.Image) -> torch.Tensor:

@@ -154,10 +154,10 @@ FULL: Final = Mix(
 def sample_scene(rng: random.Random, mix: Mix) -> Scene:
     """Draw a scene by lot; a held-out combination never comes."""
     if rng.random() < mix.world:
-        return _sample_world(rng)
-    scene = _sample_shapes(rng, mix)
+        return sample_world(rng)
+    scene = sample_shapes(rng, mix)
     while is_held_out(scene):
-        scene = _sample_shapes(rng, mix)
+        scene = sample_shapes(rng, mix)
     return scene
 
 
@@ -177,10 +177,10 @@ def is_held_out(scene: Scene) -> bool:
     return int.from_bytes(digest[:4], "big") < _HELD_OUT_SHARE * 2**32
 
 
-def _sample_shapes(rng: random.Random, mix: Mix) -> ShapeScene:
-    kind = rng.choices(BACKGROUND_KINDS, mix.backgrounds)[0]
-    colours = rng.sample(COLOUR_NAMES, 1 if kind == "plain" else 2)
-    free = [name for name in COLOUR_NAMES if name not in colours]
+def sample_shapes(rng: random.Random, mix: Mix) -> ShapeScene:
+    """Draw a scene of shapes by lot; held-out combinations come too."""
+    background = sample_background(rng, mix)
+    free = [name for name in COLOUR_NAMES if name not in background.colours]
     count = rng.choices((0, 1, 2), mix.objects)[0]
     places: tuple[Place, ...] = (rng.choice(PLACES),)[:count]
     sizes = rng.choices(SIZES, mix.sizes, k=count)
@@ -191,10 +191,17 @@ def _sample_shapes(rng: random.Random, mix: Mix) -> ShapeScene:
         ShapeObject(rng.choice(SHAPES), rng.choice(free), size, place)
         for size, place in zip(sizes, places, strict=True)
     )
-    return ShapeScene(Background(kind, tuple(colours)), objects)
+    return ShapeScene(background, objects)
 
 
-def _sample_world(rng: random.Random) -> WorldScene:
+def sample_background(rng: random.Random, mix: Mix) -> Background:
+    """Draw a background by lot."""
+    kind = rng.choices(BACKGROUND_KINDS, mix.backgrounds)[0]
+    return Background(kind, tuple(rng.sample(COLOUR_NAMES, 1 if kind == "plain" else 2)))
+
+
+def sample_world(rng: random.Random) -> WorldScene:
+    """Draw a landscape by lot."""
     time = rng.choice(get_args(Time))
     ground: Ground = rng.choices(get_args(Ground), (0.34, 0.16, 0.26, 0.24))[0]
     land: Land = rng.choices(get_args(Land), (0.6, 0.2, 0.2))[0]

@@ -20,6 +20,9 @@ _TILTS: Final = (-10.0, -6.0, -2.0, 2.0, 6.0, 10.0)
 _LEAST_OVERLAP: Final = 0.65
 _LEAST_SIDE: Final = 8
 _RIM: Final = 3
+_LEAST_DIFFERENCE: Final = 40.0
+_LEAST_SHARE: Final = 0.004
+"""A picture holds no object where fewer pixels than this share differ from the background."""
 
 
 @dataclass(frozen=True)
@@ -32,31 +35,72 @@ class Score:
     place: bool
 
 
+Box = tuple[slice, slice]
+"""Rows and columns."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a picture of `size` (width, height) shows; None where there is no object."""
+
+    size: tuple[int, int]
+    background: str
+    colour: str | None = None
+    shape: Shape | None = None
+    box: Box | None = None
+
+    @property
+    def names(self) -> tuple[str, str | None, str | None]:
+        """The background's, the object's color and its shape."""
+        return self.background, self.colour, self.shape
+
+    def is_at(self, item: ShapeObject) -> bool:
+        """Say whether there is an object nearest to the place of `item`."""
+        if self.box is None:
+            return False
+        y, x = ((side.start + side.stop) / 2.0 for side in self.box)
+
+        def distance(place: Place) -> float:
+            return math.dist((x, y), place_centre(place, item.size, *self.size))
+
+        return min(PLACES, key=distance) == item.place
+
+
 def score(picture: torch.Tensor, scene: ShapeScene) -> Score:
     """Compare a picture with the scene of one object before a plain background it should show.
 
-    The background is read from the median of the rim. The object is what lies nearer its own
-    colour than the background's; its shape is that of the best overlapping outline.
     picture: [3, H, W] uint8. Raises ValueError for any other kind of scene.
     """
     if scene.background.kind != "plain" or len(scene.objects) != 1:
         message = f"Only one object before a plain background can be scored, not {scene}."
         raise ValueError(message)
-    item = scene.objects[0]
+    item, found = scene.objects[0], read(picture)
+    return Score(
+        background=found.background == scene.background.colours[0],
+        colour=found.colour == item.colour,
+        shape=found.shape == item.shape,
+        place=found.is_at(item),
+    )
+
+
+def read(picture: torch.Tensor) -> Reading:
+    """Read the background and the one object of a picture.
+
+    The background is the median of the rim. The object is what lies nearer its own colour than the
+    background's; its shape is that of the best overlapping outline. picture: [3, H, W] uint8.
+    """
     pixels = picture.float()
     ground = _rim_colour(pixels)
-    on_ground = _nearest_colour(ground) == scene.background.colours[0]
+    away = (pixels - ground.view(3, 1, 1)).square().sum(dim=0).sqrt()
+    size, background = (picture.shape[2], picture.shape[1]), _nearest_colour(ground)
+    if float((away > _LEAST_DIFFERENCE).float().mean()) < _LEAST_SHARE:
+        return Reading(size, background)
     mask = _object_mask(pixels, ground)
     box = _box(mask)
     if box is None:
-        return Score(on_ground, colour=False, shape=False, place=False)
-    colour = pixels[:, mask].median(dim=1).values
-    return Score(
-        background=on_ground,
-        colour=_nearest_colour(colour) == item.colour,
-        shape=_read_shape(mask[box]) == item.shape,
-        place=_is_placed(box, item, (picture.shape[2], picture.shape[1])),
-    )
+        return Reading(size, background)
+    colour = _nearest_colour(pixels[:, mask].median(dim=1).values)
+    return Reading(size, background, colour, _read_shape(mask[box]), box)
 
 
 def _rim_colour(pixels: torch.Tensor) -> torch.Tensor:
@@ -80,7 +124,7 @@ def _object_mask(pixels: torch.Tensor, ground: torch.Tensor) -> torch.Tensor:
     return F.avg_pool2d(mask[None, None], 3, stride=1, padding=1)[0, 0] > 0.5
 
 
-def _box(mask: torch.Tensor) -> tuple[slice, slice] | None:
+def _box(mask: torch.Tensor) -> Box | None:
     """Return the rows and columns that hold the mask, or None where it is too small to read."""
     rows, columns = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
     if not len(rows):
@@ -112,12 +156,3 @@ def _fitted(mask: torch.Tensor) -> torch.Tensor:
     return F.interpolate(mask.float()[None, None], (_GRID, _GRID), mode="bilinear", antialias=True)[
         0, 0
     ]
-
-
-def _is_placed(box: tuple[slice, slice], item: ShapeObject, size: tuple[int, int]) -> bool:
-    y, x = ((side.start + side.stop) / 2.0 for side in box)
-
-    def distance(place: Place) -> float:
-        return math.dist((x, y), place_centre(place, item.size, *size))
-
-    return min(PLACES, key=distance) == item.place

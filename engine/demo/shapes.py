@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
 from PIL import Image, ImageDraw
 
-from engine.demo.palette import COLOURS, RGB, jittered, mixed, parted
+from engine.demo.palette import COLOURS, RGB, jittered, mixed
 from engine.demo.scenes import Place, Shape, ShapeObject, ShapeScene, Size
 
 Points = list[tuple[float, float]]
@@ -81,21 +81,33 @@ def shape_mask(shape: Shape, pose: Pose, size: tuple[int, int]) -> Image.Image:
 
 def draw_shape_scene(scene: ShapeScene, width: int, height: int, rng: random.Random) -> Image.Image:
     """Return an RGB picture of `width` x `height` pixels, anti-aliased."""
-    size = (width * SUPERSAMPLING, height * SUPERSAMPLING)
-    picture = _background(scene, size, parted(rng))
-    for item in scene.objects:
-        own = parted(rng)
-        pose = _pose(item, len(scene.objects), size, own)
+    seeds = [rng.getrandbits(64) for _ in range(1 + len(scene.objects))]
+    return draw_shapes(scene, seeds, (width, height), crowded=len(scene.objects) == 2)
+
+
+def draw_shapes(
+    scene: ShapeScene, seeds: Sequence[int], size: tuple[int, int], *, crowded: bool
+) -> Image.Image:
+    """Return an RGB picture of `size` (width, height), anti-aliased.
+
+    seeds: of the background, then of each object; an object keeps its place, angle and shade with
+    its seed, whatever else there is. crowded: whether objects leave room for one another.
+    """
+    large = (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)
+    ground, *others = (random.Random(seed) for seed in seeds)  # noqa: S311 (a drawing)
+    picture = _background(scene, large, ground)
+    for item, own in zip(scene.objects, others, strict=True):
+        pose = _pose(item, large, own, crowded=crowded)
         colour = jittered(COLOURS[item.colour], own)
-        picture.paste(colour, (0, 0), shape_mask(item.shape, pose, size))
+        picture.paste(colour, (0, 0), shape_mask(item.shape, pose, large))
     return picture.reduce(SUPERSAMPLING)
 
 
-def _pose(item: ShapeObject, count: int, size: tuple[int, int], rng: random.Random) -> Pose:
+def _pose(item: ShapeObject, size: tuple[int, int], rng: random.Random, *, crowded: bool) -> Pose:
     width, height = size
     unit = length_unit(width, height)
     radius = rng.uniform(*_RADII[item.size]) * unit
-    if count == 2:
+    if crowded:
         side = width if item.place in ("left", "right") else height
         radius = min(radius, side / 4.0 / _FARTHEST - _MARGIN * unit)
     column, row = _CELLS[item.place]
