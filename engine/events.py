@@ -14,21 +14,37 @@ class Stage(StrEnum):
     """Parts of a job, in order."""
 
     LOADING = "loading"
-    ENCODING = "encoding"
     PREPARING = "preparing"
+    ENCODING = "encoding"
     DENOISING = "denoising"
     DECODING = "decoding"
     SAVING = "saving"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What lies outside a feathered mask: its pixels, and how many of them were changed."""
+
+    changed: int
+    pixels: int
+
+    def __str__(self) -> str:
+        """Return the finding as half a sentence."""
+        return f"{self.changed:,} of {self.pixels:,} outside pixels changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One saved picture: its file, its recipe (see `engine.images.metadata`), and its figures."""
+    """One saved picture: its file, its recipe (see `engine.images.metadata`), and its figures.
+
+    outside: of one that was repainted in part.
+    """
 
     path: Path
     recipe: dict[str, object]
     width: int
     height: int
+    outside: Outside | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

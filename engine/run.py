@@ -18,20 +18,24 @@ from engine.jobs.order import Hooks, Order
 from engine.lora.apply import Adapter
 from engine.memory.budget import budget_for
 from engine.memory.ladder import Shortage, Terms, next_rung
+from engine.memory.model import Model
 from engine.memory.place import Place, computes_in_bf16
 from engine.memory.probe import PeakMemory, card_now, hardware, host_now, limit
 from engine.memory.rates import known_rates
 from engine.memory.shortage import is_device_lost, is_of_host, is_out_of_memory
 from engine.memory.studio import Studio
+from engine.memory.tensor_cache import TensorCache
 from engine.memory.work import Wish, Work
 from engine.request import Precision
 from engine.sampling.samplers import SAMPLERS
 from engine.storage import check_writable
 from engine.tasks.adapters import choose_adapters
 from engine.tasks.find import check_download, find_model
+from engine.tasks.frame import frame_of
 from engine.tasks.job import Job
-from engine.tasks.paint import decode, encode, paint
+from engine.tasks.paint import Sight, decode, encode, keep_input, look, paint
 from engine.tasks.planning import Planning, work_of
+from engine.tasks.prepare import procedure_of
 from engine.tasks.resolve import (
     Room,
     choose_device,
@@ -104,7 +108,8 @@ def resolve(order: Order, hooks: Hooks, studio: Studio, machine: Hardware) -> Jo
     checkpoint = find_model(asked, order.data_dir)
     request = complete(asked, checkpoint, secrets.randbelow(DRAWN_SEEDS))
     adapters, remarks = choose_adapters(asked, order.lora_folder, checkpoint.transformer)
-    work = work_of(request, checkpoint.variant)
+    frame = frame_of(request, checkpoint.variant, order.data_dir)
+    work = work_of(request, checkpoint, frame)
     room = _room(order, checkpoint, work, device, machine, adapters)
     stored_int8 = checkpoint.parts.transformer.stores_int8
     precision = choose_precision(
@@ -120,13 +125,16 @@ def resolve(order: Order, hooks: Hooks, studio: Studio, machine: Hardware) -> Jo
         request=request,
         checkpoint=checkpoint,
         adapters=adapters,
+        frame=frame,
+        procedure=procedure_of(request, frame, order.data_dir),
         planning=planning,
         terms=terms,
         plan=planning(terms, studio.kept_plan(checkpoint, place)),
     )
     if not limit(device, order.vram_gb):
         job.warn(f"A limit of {order.vram_gb:g} GB has no effect on the device {device}.")
-    for notice in (*unsure(checkpoint), *notices(request, checkpoint.variant), *remarks):
+    told = notices(request, checkpoint.variant, frame)
+    for notice in (*unsure(checkpoint), *told, *remarks):
         job.warn(notice)
     return job
 
@@ -169,6 +177,16 @@ def _attempt(job: Job, studio: Studio) -> Failure | None:
 
 def _go(job: Job, studio: Studio) -> None:
     """Go through the stages; what an attempt before this one finished is not done again."""
+    if job.frame.is_still and job.order.output.latents is None:
+        keep_input(job)
+    else:
+        _make(job, studio)
+    with job.during(Stage.SAVING):
+        job.saved = save_pictures(job)
+
+
+def _make(job: Job, studio: Studio) -> None:
+    """Go through the stages that need the model."""
     folder = job.order.data_dir
     with job.during(Stage.LOADING):
         check_download(job.checkpoint, folder, job.hooks.cancelled)
@@ -179,14 +197,22 @@ def _go(job: Job, studio: Studio) -> None:
     # Loading stays outside: weights made in here could never be changed in place.
     with torch.inference_mode():
         if not job.is_painted:
+            sight = _seen(job, model, studio.references(folder))
             with job.during(Stage.ENCODING):
-                conditions = encode(job, model, adapted, studio.prompts(folder))
+                prompts = studio.prompts(folder)
+                conditions = encode(job, model, adapted, prompts, sight.references)
             with job.during(Stage.DENOISING):
-                paint(job, model, conditions)
+                paint(job, model, conditions, sight.known)
         with job.during(Stage.DECODING):
-            decode(job, model)
-    with job.during(Stage.SAVING):
-        job.saved = save_pictures(job)
+            keep_input(job) if job.frame.is_still else decode(job, model)
+
+
+def _seen(job: Job, model: Model, cache: TensorCache) -> Sight:
+    """Look at the pictures of a job that has any."""
+    if not job.frame.encodes:
+        return Sight()
+    with job.during(Stage.PREPARING):
+        return look(job, model, cache)
 
 
 def _give_in(job: Job, studio: Studio, failure: Failure) -> None:

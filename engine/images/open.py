@@ -34,16 +34,17 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
-def open_picture(source: Path | bytes) -> Image.Image:
-    """Return a picture as upright RGB of 8 bits in sRGB, transparency laid on white.
+def open_picture(source: Path | bytes, ground: str = "white") -> Image.Image:
+    """Return a picture as upright RGB of 8 bits in sRGB, transparency laid on a ground.
 
-    Takes PNG, JPEG and still WEBP up to 32 megapixels; of an animated PNG its still picture. Raise
-    `NotFound`, or `FileRejected` with the reason and the sizes.
+    Takes PNG, JPEG and still WEBP up to 32 megapixels; of an animated PNG its still picture.
+    ground: a colour as Pillow names it. Raise `NotFound`, or `FileRejected` with the reason and the
+    sizes.
     """
-    with io.BytesIO(source) if isinstance(source, bytes) else open_plain(source) as stream:
-        container = _read_container(stream)
+    container = _container(source)
     try:
         picture = _decode(container)
     except UnidentifiedImageError as error:
@@ -51,8 +52,23 @@ def open_picture(source: Path | bytes) -> Image.Image:
     except _DECODING as error:
         raise damaged(container.kind, f"{error!s:.200}") from error
     turn = _TURNS.get(_orientation(container.exif))
-    plain = _on_white(picture)
+    plain = _on(ground, picture)
     return plain if turn is None else plain.transpose(turn)
+
+
+def picture_size(source: Path | bytes) -> tuple[int, int]:
+    """Return width and height in pixels of a picture held upright, by its header alone.
+
+    Raise as `open_picture`, but for what only decoding shows.
+    """
+    container = _container(source)
+    size = container.width, container.height
+    return size[::-1] if _orientation(container.exif) in _SIDEWAYS else size
+
+
+def _container(source: Path | bytes) -> Container:
+    with io.BytesIO(source) if isinstance(source, bytes) else open_plain(source) as stream:
+        return _read_container(stream)
 
 
 def _read_container(stream: BinaryIO) -> Container:
@@ -81,7 +97,7 @@ def _decode(container: Container) -> Image.Image:
     return picture
 
 
-def _on_white(picture: Image.Image) -> Image.Image:
+def _on(ground: str, picture: Image.Image) -> Image.Image:
     """Return RGB of 8 bits in sRGB, without transparency and without any notes of the file."""
     profile = picture.info.get("icc_profile", b"")
     if picture.mode.startswith("I"):
@@ -91,7 +107,7 @@ def _on_white(picture: Image.Image) -> Image.Image:
         plain = _to_srgb(picture, profile)
     else:
         layer = picture.convert("RGBA")
-        plain = Image.new("RGB", picture.size, "white")
+        plain = Image.new("RGB", picture.size, ground)
         plain.paste(_to_srgb(layer.convert("RGB"), profile), mask=layer.getchannel("A"))
     plain.info.clear()
     return plain

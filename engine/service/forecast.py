@@ -16,6 +16,7 @@ from engine.request import Device, Request
 from engine.service.orders import with_settings
 from engine.settings import Settings
 from engine.tasks.find import find_model, lora_path
+from engine.tasks.frame import frame_of
 from engine.tasks.planning import work_of
 from engine.tasks.resolve import Room, choose_precision, complete
 
@@ -34,7 +35,9 @@ def foresee(request: Request, settings: Settings, told: WorkerState) -> Forecast
     cards = (card,) if card is not None and card.kind != "mps" else ()
     machine = Hardware(cards=cards, mps=device == Device.MPS, host=told.host)
     checkpoint = find_model(asked, settings.data_dir)
-    work = work_of(complete(asked, checkpoint, 0), checkpoint.variant)
+    request = complete(asked, checkpoint, 0)
+    frame = frame_of(request, checkpoint.variant, settings.data_dir)
+    work = work_of(request, checkpoint, frame)
     rates = told.rates if device == told.name else Rates()
     budget = budget_for(device, card, told.host, rates, settings.vram_gb)
     room = Room(

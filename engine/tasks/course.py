@@ -35,13 +35,14 @@ class Course:
         return Extras(targets=self.targets, step_cache=cache, on_skip=on_skip)
 
 
-def choose_course(request: Request, variant: Variant) -> Course:
-    """Return the way that a complete request goes with a model."""
+def choose_course(request: Request, variant: Variant, first: int = 0) -> Course:
+    """Return the way that a complete request goes with a model, from its step `first` on."""
     steps = request.steps or 1
     if variant.solver is Solver.TWINFLOW:
         sigmas = twinflow.schedule(steps)
-        return Course(sigmas, twinflow.target_times(sigmas), twinflow.sampler)
-    sigmas = schedule(steps, request.shift or 1.0)
+        targets = twinflow.target_times(sigmas)
+        return Course(sigmas[first:], targets[first:], twinflow.sampler)
+    sigmas = schedule(steps, request.shift or 1.0)[first:]
     threshold = 0.0 if variant.ignored("step_cache") else request.step_cache
     return Course(sigmas, None, lambda noise: SAMPLERS[request.sampler], threshold)
 

@@ -18,9 +18,9 @@ from engine.lora.apply import Adapter
 from engine.memory.ladder import SAID, Concession, Rung, Terms
 from engine.memory.place import Place
 from engine.memory.work import Plan
+from engine.model.vae_strips import Strips
 from engine.request import Request
 from engine.sampling.guidance import Guidance
-from engine.sampling.known import Known
 from engine.tasks.course import Course, choose_course, reused
 from engine.tasks.frame import Frame
 from engine.tasks.planning import Planning
@@ -31,15 +31,13 @@ from engine.tasks.procedure import Procedure
 class Job:
     """A job under way: its complete request, its hooks, and what it took so far.
 
-    frame, procedure: what is painted, and what its task does with it. known: what that made of the
-    picture to begin with, on the CPU, once it has looked at it. planning: makes a plan on other
-    terms. plan: the one that holds, made on `terms`. tried: what
-    was given up for it; moved: whether weights lie elsewhere for that. latents: finished batches,
-    [b, 16, h, w] float32 each, and pictures: decoded ones, [H, W, 3] uint8 each, both on the CPU;
-    they outlast an attempt that ran out of memory. evaluations: those of the model for one picture,
-    two in a step with guidance. outside: what lies outside the mask of each finished picture.
-    reused: of every finished batch, the steps, from 0, that were not
-    computed in full. saved: the pictures as files.
+    frame, procedure: what is painted, and what its task does with it. planning: makes a plan on
+    other terms. plan: the one that holds, made on `terms`. tried: what was given up for it; moved:
+    whether weights lie elsewhere for that. latents: finished batches, [b, 16, h, w] float32 each,
+    and pictures: finished ones, [H, W, 3] uint8 each, both on the CPU; they outlast an attempt that
+    ran out of memory. outside: what lies outside the mask of each finished picture. evaluations:
+    those of the model for one picture, two in a step with guidance. reused: of every finished
+    batch, the steps, from 0, that were not computed in full. saved: the pictures as files.
     """
 
     order: Order
@@ -59,7 +57,6 @@ class Job:
     latents: list[Tensor] = field(default_factory=list)
     pictures: list[Tensor] = field(default_factory=list)
     outside: list[Outside | None] = field(default_factory=list)
-    known: Known | None = None
     moved: bool = False
     evaluations: int = 0
     reused: list[tuple[int, ...]] = field(default_factory=list)
@@ -94,6 +91,12 @@ class Job:
         )
 
     @property
+    def strips(self) -> Strips:
+        """How pictures pass the autoencoder; a cancel is noticed between two strips."""
+        how = self.plan.decode
+        return Strips(how.rows, on_strip=self.check, on_host=how.on_host)
+
+    @property
     def is_painted(self) -> bool:
         """Say whether all latents are finished."""
         return sum(map(len, self.latents)) == self.request.count
@@ -116,7 +119,6 @@ class Job:
         """Go on with less, and tell so. What is finished stays, unless the precision changes."""
         self.warn(f"Memory ran out while {self.stage}: {SAID[given.rung]}.")
         if given.terms.precision is not self.terms.precision:
-            self.known = None
             self.latents.clear()
             self.reused.clear()
             self.evaluations = 0

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
+from engine.checkpoints.checkpoint import Checkpoint
 from engine.memory.ladder import Terms
 from engine.memory.plan import make_plan
 from engine.memory.work import Plan, Work
-from engine.request import Request
+from engine.prompts import MOST_TOKENS, TRAINED_TOKENS
+from engine.request import LongPrompt, Request
+from engine.tasks.frame import Frame
 from engine.tasks.resolve import Room
-from engine.variants import Variant
-
-PROMPT_TOKENS: Final = 512
-"""Every prompt counts as the longest: a plan that changed from prompt to prompt would read weights
-anew for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +30,24 @@ class Planning:
         return make_plan(room.work, *described, room.budget, terms.wish, kept)
 
 
-def work_of(request: Request, variant: Variant) -> Work:
-    """Return what a complete request asks of a model of a variant."""
+def work_of(request: Request, checkpoint: Checkpoint, frame: Frame) -> Work:
+    """Return what a complete request asks of a model.
+
+    Every prompt counts as the longest: a plan that changed from prompt to prompt would read weights
+    anew for each.
+    """
+    vision = checkpoint.vision
+    is_full = request.long_prompt is LongPrompt.FULL
     return Work(
-        width=request.width or 0,
-        height=request.height or 0,
+        width=frame.size[0],
+        height=frame.size[1],
         count=request.count,
-        evaluations=request.steps or 1,
+        evaluations=frame.steps - frame.first,
         guided=bool(request.guidance_scale),
-        prompt_tokens=PROMPT_TOKENS,
-        saves_steps=request.step_cache > 0 and not variant.ignored("step_cache"),
+        prompt_tokens=MOST_TOKENS if is_full else TRAINED_TOKENS,
+        saves_steps=request.step_cache > 0 and not checkpoint.variant.ignored("step_cache"),
+        encodes=frame.encodes,
+        prompts=frame.prompts,
+        references=tuple(reading.encoded for reading in frame.readings),
+        patches=0 if vision is None else vision.max_patches,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.errors import BadRequest
@@ -14,12 +16,17 @@ from engine.memory.activations import footprint_of
 from engine.memory.budget import numbers_of
 from engine.memory.pieces import Sizes, Tour, sizes_of
 from engine.memory.plan import Budget, Footprint, Work, can_keep
-from engine.request import MAX_SEED, Device, Precision, Request
+from engine.request import MAX_SEED, Device, Fill, Precision, Request, Task
+from engine.tasks.frame import Frame
+from engine.tasks.kind import decide_task
 from engine.variants import Variant
 from engine.variants.step_saving import ALWAYS_COMPUTED, FIRST_STEPS, LAST_STEPS
 
 MIN_FP16_CAPABILITY = 7
 """From this generation on float16 is fast (Volta, Turing); before it float32 is faster."""
+
+STRENGTHS: Final = MappingProxyType({Task.REDRAW: 0.6, Task.INPAINT: 1.0})
+"""The tasks that begin with a picture, and how much of it they usually ignore."""
 
 NAMED_WORDS = 8
 NAMED_CHARACTERS = 40
@@ -110,8 +117,14 @@ def _suited(device: str, hardware: Hardware, *, has_bf16: bool) -> tuple[Precisi
 
 
 def complete(request: Request, checkpoint: Checkpoint, drawn_seed: int) -> Request:
-    """Fill in every default: from the variant, the checkpoint, and `drawn_seed`."""
+    """Fill in every default: from the variant, the checkpoint, and `drawn_seed`.
+
+    A size that follows from a picture stays open. Raise `BadRequest` for a task that cannot be.
+    """
     defaults = checkpoint.variant.defaults
+    task = decide_task(request, checkpoint.variant)
+    is_made = task is Task.GENERATE
+    strength = STRENGTHS.get(task) if request.strength is None else request.strength
     seed = drawn_seed if request.seed is None else request.seed
     if seed + request.count - 1 > MAX_SEED:
         raise BadRequest(
@@ -127,15 +140,18 @@ def complete(request: Request, checkpoint: Checkpoint, drawn_seed: int) -> Reque
         steps=request.steps or defaults.steps,
         guidance_scale=given(request.guidance_scale, defaults.guidance_scale),
         shift=given(request.shift, checkpoint.shift),
-        width=request.width or defaults.width,
-        height=request.height or defaults.height,
+        strength=strength,
+        width=request.width or (defaults.width if is_made else None),
+        height=request.height or (defaults.height if is_made else None),
     )
 
 
-def notices(request: Request, variant: Variant) -> Iterator[str]:
+def notices(request: Request, variant: Variant, frame: Frame) -> Iterator[str]:
     """Yield what the user should know about a complete request: what is ignored or unusual."""
+    yield from frame.notices
     yield from _without_effect(request, variant)
-    yield from _unusual(request, variant)
+    yield from _without_picture(request, frame)
+    yield from _unusual(request, variant, frame.size)
     unknown = variant.unknown_words(request.prompt)
     if unknown:
         yield f"{variant.title} never saw these words and cannot follow them: {_listed(unknown)}."
@@ -180,6 +196,19 @@ def _without_effect(request: Request, variant: Variant) -> Iterator[str]:
             yield f"{control} is ignored. {reason}"
 
 
+def _without_picture(request: Request, frame: Frame) -> Iterator[str]:
+    """Yield what is set for pictures and masks that the task does not use."""
+    plain, task = Request(prompt=""), frame.task
+    if request.strength is not None and task not in STRENGTHS:
+        yield f"strength is ignored. The task {task} begins with noise."
+    masking = ("feather", "fill", "soft", "masked_only")
+    moved = [name for name in masking if getattr(request, name) != getattr(plain, name)]
+    if task is not Task.INPAINT:
+        yield from (f"{name} is ignored. There is no mask." for name in moved)
+    elif request.fill is not Fill.ORIGINAL and frame.first == 0:
+        yield f"The fill {request.fill} is hardly seen at strength {request.strength:g}."
+
+
 def _without_reuse(request: Request, variant: Variant) -> Iterator[str]:
     reason = variant.ignored("step_cache")
     if reason is not None:
@@ -191,9 +220,9 @@ def _without_reuse(request: Request, variant: Variant) -> Iterator[str]:
         )
 
 
-def _unusual(request: Request, variant: Variant) -> Iterator[str]:
+def _unusual(request: Request, variant: Variant, size: tuple[int, int]) -> Iterator[str]:
     limits, title = variant.limits, variant.title
-    width, height, steps = request.width or 0, request.height or 0, request.steps or 0
+    (width, height), steps = size, request.steps or 0
     guidance = request.guidance_scale or 0.0
     sides, pixels = limits.sides, limits.pixels
     fits = all(sides[0] <= side <= sides[1] for side in (width, height))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from string import ascii_lowercase
 
 import pytest
@@ -18,7 +19,8 @@ from engine.memory.plan import Budget, Work
 from engine.memory.work import GIB, MIB
 from engine.request import MAX_PROMPT_CHARACTERS, MAX_SEED, Precision, Request
 from engine.tasks import resolve
-from engine.variants import by_name
+from engine.tasks.frame import frame_of
+from engine.variants import Variant, by_name
 
 
 def with_cards(*capabilities):
@@ -151,7 +153,11 @@ def notices(variant: str, **values: object) -> list[str]:
         "width": chosen.defaults.width,
         "height": chosen.defaults.height,
     }
-    return list(resolve.notices(Request(**{"prompt": "x", **usual, **values}), chosen))
+    return told(Request(**{"prompt": "x", **usual, **values}), chosen)
+
+
+def told(request: Request, variant: Variant) -> list[str]:
+    return list(resolve.notices(request, variant, frame_of(request, variant, Path())))
 
 
 @pytest.mark.parametrize("variant", ["turbo", "base"])
@@ -186,10 +192,10 @@ def test_a_negative_prompt_without_guidance_is_ignored_on_any_model():
 
 def test_of_many_unknown_words_a_few_are_named_none_at_length():
     words = [f"zz{first}{second}" for first in "qxzvw" for second in ascii_lowercase]
-    told = notices("demo-base", prompt=" ".join(words[:8]))[-1]
-    assert told.endswith(f": {', '.join(words[:8])}.")
-    told = notices("demo-base", prompt=" ".join(["x" * 41, *words]))[-1]
-    assert told.endswith(f": {'x' * 40}..., {', '.join(words[:7])} and {len(words) - 7} more.")
+    few = notices("demo-base", prompt=" ".join(words[:8]))[-1]
+    assert few.endswith(f": {', '.join(words[:8])}.")
+    many = notices("demo-base", prompt=" ".join(["x" * 41, *words]))[-1]
+    assert many.endswith(f": {'x' * 40}..., {', '.join(words[:7])} and {len(words) - 7} more.")
 
 
 def test_the_recipe_of_the_longest_request_is_read_back_with_its_notices():
@@ -197,9 +203,9 @@ def test_the_recipe_of_the_longest_request_is_read_back_with_its_notices():
     asked = Request(
         prompt=longest, negative=longest, steps=8, guidance_scale=0.0, width=64, height=64
     )
-    told = list(resolve.notices(asked, by_name("demo-base")))
-    assert "never saw these words" in told[-1]
-    recipe = make_recipe(asked, model_hash="0", precision="fp32", plan="", warnings=told)
+    said = told(asked, by_name("demo-base"))
+    assert "never saw these words" in said[-1]
+    recipe = make_recipe(asked, model_hash="0", precision="fp32", plan="", warnings=said)
     picture = encode_png(torch.zeros(2, 2, 3, dtype=torch.uint8), write_text(recipe))
     assert read_recipe(picture) == recipe
 
@@ -209,7 +215,7 @@ def test_step_saving_says_where_it_has_no_effect():
         asked = Request(prompt="a red circle", **{"step_cache": 0.1, **values})
         found = by_name(name)
         whole = asked.with_values(width=found.defaults.width, height=found.defaults.height)
-        return [note for note in resolve.notices(whole, found) if "step_cache" in note]
+        return [note for note in told(whole, found) if "step_cache" in note]
 
     (turbo,) = said("demo-turbo", steps=8)
     assert turbo.startswith("step_cache is ignored. A model of few steps")
