@@ -76,13 +76,16 @@ def _connect_words(handlers: WordHandlers, extras: Extras, form: Form) -> None:
     on(styles.style.input, handlers.choose_style, [styles.style], [styles.note, styles.use])
     more = form.advanced
     taken = [form.shape, more.width, more.height, more.guidance_scale, *form.guided]
-    use = [styles.style, more.megapixels, form.variant]
+    use = [styles.style, more.megapixels, extras.sizes.match, form.variant]
     on(styles.use.click, handlers.use_settings, use, taken)
 
 
 def _connect_sizes(handlers: WordHandlers, sizes: SizeParts, form: Form) -> None:
     more = form.advanced
     sides = [more.width, more.height]
+    for one in (form.shape, *sides):
+        one.interactive = not sizes.match.value
+    on(sizes.match.input, handlers.heed_match, [sizes.match], [form.shape, *sides])
     on(form.shape.change, handlers.heed_shape, [form.shape], [sizes.other])
     chosen = [sizes.other, more.megapixels, form.variant]
     on(sizes.other.input, handlers.choose_other, chosen, [form.shape, *sides])

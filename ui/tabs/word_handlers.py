@@ -46,11 +46,14 @@ class WordHandlers:
         return styles.style_markup(style), gr.update(visible=usable)
 
     @plain_errors()
-    def use_settings(self, title: str, megapixels: float, variant: Variant) -> Updates:
-        """Take the shape and the settings that a style recommends, where the model heeds them."""
+    def use_settings(self, title: str, megapixels: float, match: bool, variant: Variant) -> Updates:
+        """Take the shape and the settings that a style recommends, where the model heeds them.
+
+        match: the picture keeps its size, so that no shape has an effect.
+        """
         form, style = self._form, self._page.presets.style(title)
         updates: Updates = {}
-        if style.shape is not None:
+        if style.shape is not None and not match:
             width, height = size.fitting(variant, style.shape[0] / style.shape[1], megapixels)
             updates |= self._sized(width, height, megapixels, variant)
         guidance = style.settings.get("guidance_scale")
@@ -75,6 +78,12 @@ class WordHandlers:
     def heed_shape(self, shape: str) -> dict[str, Any]:
         """Offer other shapes beside a size of one's own."""
         return dict(gr.update(visible=shape == strings.CUSTOM))
+
+    @plain_errors()
+    def heed_match(self, match: bool) -> Updates:
+        """Let nobody choose a size while the picture keeps its own."""
+        sized = (self._form.shape, self._form.advanced.width, self._form.advanced.height)
+        return {one: gr.update(interactive=not match) for one in sized}
 
     @plain_errors()
     def choose_other(self, text: str | None, megapixels: float, variant: Variant) -> Updates:
