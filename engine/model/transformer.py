@@ -178,12 +178,16 @@ class Transformer(nn.Module):
         spans = tuple(each.shape[1] + padding(each.shape[1]) for each in features)
         padded = [F.pad(each, (0, 0, 0, padding(each.shape[1]))) for each in features]
         tokens = self.cap_embedder(torch.cat(padded, dim=1))
-        rows = [tuple(row) for row in zip(*lengths, strict=True)]
-        place = torch.cat([torch.arange(span) for span in spans])
-        owner = torch.arange(len(spans)).repeat_interleave(torch.tensor(spans))
-        beyond = place >= torch.tensor(rows)[:, owner]
+        beyond = torch.cat(
+            [
+                torch.arange(span) >= torch.tensor(each)[:, None]
+                for span, each in zip(spans, lengths, strict=True)
+            ],
+            dim=1,
+        )
         pad = self.cap_pad_token.to(tokens.dtype)
         tokens = torch.where(beyond.to(tokens.device).unsqueeze(-1), pad, tokens)
+        rows = (tuple(row) for row in zip(*lengths, strict=True))
         prompts = [Caption(tokens=tokens[0], lengths=row, spans=spans) for row in rows]
         positions = torch.stack([segment_positions(prompt) for prompt in prompts])
         angles = self._angles(positions, tokens.device)
