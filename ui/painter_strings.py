@@ -129,3 +129,8 @@ SOFT_MASK_INFO: Final = (
     "Where the mask is grey, less is changed. Otherwise half grey counts as painted."
 )
 NO_PAINT: Final = "Paint over what should change, or extend the picture."
+
+
+def outside(changed: int, pixels: int) -> str:
+    """Say what became of the pixels outside the mask."""
+    return f"{changed:,} of {pixels:,} outside pixels changed"

@@ -34,7 +34,7 @@ class Shown:
     """A picture on the page.
 
     url: where the page serves it. name: of its file; path: of itself. model: its title. seconds: of
-    its whole job.
+    its whole job. outside: what is to be said of the picture that it was painted over.
     """
 
     url: str
@@ -45,6 +45,7 @@ class Shown:
     height: int
     seconds: float
     recipe: Mapping[str, object]
+    outside: str = ""
 
     @property
     def request(self) -> Mapping[str, object]:
@@ -115,6 +116,7 @@ def _figure(picture: Shown, index: int, *, hidden: bool) -> Markup:
         "figcaption",
         tag("p", prompt, class_="prompt"),
         tag("p", picture.facts, class_="facts"),
+        *([tag("p", picture.outside, class_="facts")] if picture.outside else []),
         _actions(picture, index),
     )
     return tag("figure", frame, caption, data_figure=index, hidden=hidden)

@@ -12,8 +12,8 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from engine import BadRequest, Cancelled, Done, Failed, NotFound, Request, Result
-from ui import strings
+from engine import BadRequest, Cancelled, Done, Failed, NotFound, Picture, Request, Result
+from ui import painter_strings, strings
 from ui.components import results, stage
 from ui.components.ids import MAIN
 from ui.components.results import Shown
@@ -216,9 +216,15 @@ class JobHandlers:
                     height=picture.height,
                     seconds=result.seconds["total"],
                     recipe=picture.recipe,
+                    outside=_kept(picture),
                 )
             )
         return tuple(found)
+
+
+def _kept(picture: Picture) -> str:
+    found = picture.outside
+    return "" if found is None else painter_strings.outside(found.changed, found.pixels)
 
 
 def _one_of_a_pair(request: Request) -> Request:

@@ -155,7 +155,7 @@ const announce = (state) => {
 };
 /** Say how much is painted. */
 const tell = () => {
-  scene.painted = [0, 1, 2, 3].filter((i) => scene.layers[i]?.data.some(Boolean));
+  scene.painted = [0, 1, 2, 3].filter((i) => scene.layers[i] && isInked(scene.layers[i]));
   const { width, height, painted } = scene, [left, top, right, bottom] = scene.extend, wider = scene.extend.some(Boolean);
   const size = [`${width} × ${height}`];
   if (wider) size.push(`${width + left + right} × ${height + top + bottom}`);
@@ -164,11 +164,7 @@ const tell = () => {
   announce({ picture: Boolean(scene.picture), painted: painted.length > 0, extended: wider });
   refresh();
 };
-const percent = () => {
-  let count = 0;
-  for (const value of union().data) count += value > 127;
-  return ((100 * count) / (scene.width * scene.height)).toFixed(1);
-};
+const percent = () => ((100 * countPainted(union())) / (scene.width * scene.height)).toFixed(1);
 /** Return all layers as one mask. */
 const union = () => {
   const [first, ...others] = scene.painted.map((i) => scene.layers[i]);

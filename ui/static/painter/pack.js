@@ -76,7 +76,7 @@ const pngChunk = (name, body) => {
 
 /** Encode a mask as PNG: one bit a pixel where it is all black and white, else eight. */
 const encodePng = async (mask) => {
-  const { width, height, data } = mask, grey = data.some((value) => value !== 0 && value !== 255);
+  const { width, height, data } = mask, grey = hasGrey(mask);
   const stride = 1 + (grey ? width : Math.ceil(width / 8)), rows = new Uint8Array(stride * height);
   for (let y = 0; y < height; y++) {
     const row = data.subarray(y * width, (y + 1) * width), out = y * stride + 1;

@@ -108,17 +108,33 @@ const invert = (mask) => {
 
 /** Where a mask holds anything. */
 const inked = (mask) => {
-  const area = { ...NOWHERE };
-  for (let y = 0; y < mask.height; y++) {
-    const row = mask.data.subarray(y * mask.width, (y + 1) * mask.width);
-    const first = row.findIndex((value) => value > 0);
-    if (first < 0) continue;
-    area.x0 = Math.min(area.x0, first);
-    area.x1 = Math.max(area.x1, row.findLastIndex((value) => value > 0) + 1);
+  const { width, height, data } = mask, area = { ...NOWHERE };
+  for (let y = 0; y < height; y++) {
+    const start = y * width, end = start + width;
+    let first = start, last = end;
+    while (first < end && !data[first]) first++;
+    if (first === end) continue;
+    while (!data[last - 1]) last--;
+    area.x0 = Math.min(area.x0, first - start);
+    area.x1 = Math.max(area.x1, last - start);
     area.y0 = Math.min(area.y0, y);
     area.y1 = y + 1;
   }
   return area;
+};
+// Loops and not callbacks: these look at every one of up to 32 million pixels.
+const isInked = (mask) => {
+  for (let i = 0; i < mask.data.length; i++) if (mask.data[i]) return true;
+  return false;
+};
+const countPainted = (mask) => {
+  let count = 0;
+  for (let i = 0; i < mask.data.length; i++) count += mask.data[i] >> 7;
+  return count;
+};
+const hasGrey = (mask) => {
+  for (let i = 0; i < mask.data.length; i++) if (mask.data[i] !== 0 && mask.data[i] !== 255) return true;
+  return false;
 };
 
 /** Widen (or narrow) what is painted, a pixel at a time, by turns with and without the corners:
@@ -128,21 +144,20 @@ const spread = (mask, pixels, narrow) => {
   if (isEmpty(found)) return NOWHERE;
   const room = narrow ? 0 : pixels;
   const area = clipped({ x0: found.x0 - room, y0: found.y0 - room, x1: found.x1 + room, y1: found.y1 + room }, mask);
-  const choose = narrow ? Math.min : Math.max;
-  for (let step = 0; step < pixels; step++) spreadOnce(mask, area, choose, step % 2 === 1);
+  for (let step = 0; step < pixels; step++) spreadOnce(mask, area, narrow ? 255 : 0, step % 2 === 1);
   return area;
 };
 
-const spreadOnce = (mask, area, choose, corners) => {
+/** Give each pixel the most of its neighbours; turn: 255 for the least, as bytes turned over. */
+const spreadOnce = (mask, area, turn, corners) => {
   const wide = area.x1 - area.x0 + 2, old = framed(mask, area, wide);
+  const beside = corners ? [-1, 1, -wide, wide, -wide - 1, -wide + 1, wide - 1, wide + 1] : [-1, 1, -wide, wide];
   for (let y = area.y0; y < area.y1; y++) {
     let i = (y - area.y0 + 1) * wide + 1, out = y * mask.width + area.x0;
     for (let x = area.x0; x < area.x1; x++, i++, out++) {
-      let value = choose(old[i], old[i - 1], old[i + 1], old[i - wide], old[i + wide]);
-      if (corners) {
-        value = choose(value, old[i - wide - 1], old[i - wide + 1], old[i + wide - 1], old[i + wide + 1]);
-      }
-      mask.data[out] = value;
+      let most = old[i] ^ turn;
+      for (let k = 0; k < beside.length && most < 255; k++) most = Math.max(most, old[i + beside[k]] ^ turn);
+      mask.data[out] = most ^ turn;
     }
   }
 };
