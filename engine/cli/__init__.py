@@ -70,6 +70,10 @@ def _run(options: argparse.Namespace, open_page: OpenPage) -> int:
             from engine.cli.generate import generate
 
             return generate(options)
+        case "batch", _:
+            from engine.cli.batch import batch
+
+            return batch(options)
         case "models", action:
             return _MODELS[str(action)](options)
         case "convert", _:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from engine.cli.batch_options import add_batch_options
 from engine.cli.convert import add_convert_options
 from engine.cli.downloads import add_download_options, add_verify_options
 from engine.cli.models import add_add_options
@@ -45,6 +46,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     page = _add_page_options(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_generate(commands)
+    _add_batch(commands)
     _add_models(commands)
     add_convert_options(
         commands.add_parser("convert", help="write a model as bf16 or int8", allow_abbrev=False)
@@ -92,6 +94,14 @@ def _add_generate(commands: argparse._SubParsersAction[Parser]) -> None:
         "-o", dest="out", metavar="OUT.png", type=Path,
         help="file to write; of several: OUT-1.png ... (default: a fresh name in outputs)",
     )  # fmt: skip
+    _add_painting_options(parser)
+
+
+def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "batch", help="change many pictures, with a contact sheet", allow_abbrev=False
+    )
+    add_batch_options(parser)
     _add_painting_options(parser)
 
 

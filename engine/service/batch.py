@@ -41,7 +41,7 @@ def list_pictures(folder: Path) -> tuple[Path, ...]:
 def plan_batch(
     pictures: Sequence[Path], steps: Sequence[Request], folder: Path, suffix: str, sheet: str | None
 ) -> SeriesPlan:
-    """Return the series that takes every picture through some requests, in its own size.
+    """Return the series that takes every picture through some requests.
 
     Results go to `folder` under the names of the pictures with another suffix; the second of two
     equal names gets a number. sheet: file name of the contact sheet there, None = none. Raise
@@ -65,9 +65,8 @@ def plan_batch(
 
 
 def _begun(request: Request, picture: Path) -> Request:
-    """Return a request that begins with a picture, in its size."""
-    images = (str(picture), *request.images[1:])
-    return request.with_values(images=images, width=None, height=None, count=1)
+    """Return a request that begins with a picture and makes one of it."""
+    return request.with_values(images=(str(picture), *request.images[1:]), count=1)
 
 
 def _free_name(stem: str, suffix: str, taken: set[str]) -> str:

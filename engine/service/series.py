@@ -91,15 +91,18 @@ class SheetPlan:
     labels: bool = True
     side: int = 256
 
-    def sheet(self, cells: tuple[Cell, ...]) -> Sheet:
-        """Return the sheet with these cells; raise `BadRequest`."""
+    def sheet(self, cells: tuple[Cell, ...], longest: int | None = None) -> Sheet:
+        """Return the sheet with these cells; raise `BadRequest`.
+
+        longest: side in pixels of the largest picture, which cells need not exceed.
+        """
         return Sheet(
             cells=cells,
             columns=self.columns,
             title=self.title,
             column_names=self.column_names,
             row_names=self.row_names,
-            side=self.side,
+            side=self.side if longest is None else min(self.side, longest),
         )
 
 
@@ -288,10 +291,12 @@ class Series:
         if plan is None or not done:
             return
         path = plan.folder / (plan.name or picture_name(datetime.now().astimezone(), "-sheet.png"))
-        cells = tuple(_cell(item, named=plan.labels) for item in self._report.items)
+        items = self._report.items
+        cells = tuple(_cell(item, named=plan.labels) for item in items)
+        sides = (max(one.picture.width, one.picture.height) for one in items if one.picture)
         with _noting(lambda error: self._replace(sheet_error=error)):
             make_folder(plan.folder)
-            save_sheet(plan.sheet(cells), path)
+            save_sheet(plan.sheet(cells, max(sides)), path)
             self._replace(sheet=path)
 
     def _fail(self, index: int, error: ErrorReport) -> None:

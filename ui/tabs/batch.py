@@ -136,7 +136,11 @@ class Batch:
         """Return what every picture is taken through; raise an error of the tree."""
         if way == STEPS:
             return view.chain.replay(view.chosen())
-        return (requests_of(self._page.presets, values)[0].with_values(count=1),)
+        wanted = requests_of(self._page.presets, values)[0]
+        if values.get("match"):
+            # Each picture has a size of its own, whatever stands on the page.
+            wanted = wanted.with_values(width=None, height=None)
+        return (wanted,)
 
     def _plan(self, pictures: tuple[Path, ...], steps: tuple[Request, ...]) -> SeriesPlan:
         settings = self._page.engine.settings
