@@ -121,7 +121,8 @@ class Album:
         rows = self._store.read(
             f"SELECT {_COLUMNS} FROM pictures p"  # noqa: S608
             " WHERE p.id = ? AND p.session = coalesce(?, p.session)",
-            (number, session),
+            # Larger numbers are none of SQLite's.
+            (number if abs(number) < 2**63 else 0, session),
         )
         for row in rows:
             return _past(*row)

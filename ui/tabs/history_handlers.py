@@ -217,7 +217,7 @@ class HistoryHandlers:
 
     def _picture(self, event: gr.EventData, visitor: Visitor) -> PastPicture:
         number = event.picture
-        if isinstance(number, bool) or not isinstance(number, int) or abs(number) >= 2**63:
+        if isinstance(number, bool) or not isinstance(number, int):
             raise BadRequest(f"{number!r:.40} is no picture.")
         return self._history.picture(number, self._session(visitor))
 
@@ -271,28 +271,29 @@ class HistoryHandlers:
 def _search(filters: tuple[Any, ...]) -> Search:
     """Read what the page asks for; raise `BadRequest`."""
     text, model, lora, since, until, kind = filters
-    last = _day(until)
     return Search(
         words=text or "",
         model=model or "",
         lora=lora or "",
-        since=None if (first := _day(since)) is None else first.timestamp(),
-        until=None if last is None else (last + timedelta(days=1)).timestamp(),
+        since=_midnight(since),
+        until=_midnight(until, later=1),
         favourites=kind == "favourites",
         trash=kind == "trash",
     )
 
 
-def _day(text: object) -> datetime | None:
-    """Return the beginning of a day, None where none is given; raise `BadRequest`."""
+def _midnight(text: object, later: int = 0) -> float | None:
+    """Return when a day began, in seconds since 1970, or one some days later.
+
+    None where no day is given; raise `BadRequest`.
+    """
     if not isinstance(text, str) or not text.strip():
         return None
     try:
-        found = datetime.strptime(text.strip(), "%Y-%m-%d")
-        found.timestamp()
+        found = datetime.strptime(text.strip(), "%Y-%m-%d") + timedelta(days=later)
+        return found.timestamp()
     except (ValueError, OverflowError, OSError) as error:
         raise BadRequest(words.bad_day(text), words.BAD_DAY_ACTION) from error
-    return found
 
 
 def _nothing(search: Search) -> str:
