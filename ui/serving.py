@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 USER_NAME: Final = "studio"
 FIRST_PORT: Final = 7860
 PORTS: Final = 100
-STYLES: Final = ("page", "presets", "painter", "edit", "history")
+STYLES: Final = ("page", "presets", "painter", "edit", "history", "settings")
 """The style sheets in `static`, each one weightier than those before it."""
 GUEST_CACHE: Final = "guests"
 """Folder inside the page's cache: a folder for each time that a page is shared."""

@@ -177,7 +177,7 @@ class Engine:
     def kept(self) -> tuple[Kept, ...]:
         """Return how much room everything takes that can be cleared."""
         data_dir = self._settings.data_dir
-        sizes = {kind: folder_size(data_dir, kind) for kind in Keep if kind is not Keep.INPUTS}
+        sizes: dict[Keep, int] = {kind: folder_size(data_dir, kind) for kind in Keep}
         sizes[Keep.INPUTS] = self.inputs_size()
         return tuple(Kept(kind, sizes[kind]) for kind in Keep)
 

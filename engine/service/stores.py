@@ -1,4 +1,4 @@
-"""What the program keeps to be faster or kinder: how much room it takes, and how to be rid of it."""
+"""What the program keeps to be faster or kinder: how much room it takes, and how it goes."""
 
 from __future__ import annotations
 

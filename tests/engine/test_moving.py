@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import pytest
 
 from engine import Engine, Request, Settings
 from engine.errors import BadRequest, Cancelled, DiskError
+from engine.events import Done, Picture, Result
+from engine.jobs.order import Order, Output
 from engine.journal.pictures import Search
 from engine.service import moving
 from engine.service.moving import move_folder
@@ -117,7 +118,7 @@ def test_a_folder_that_is_not_there_has_nothing_to_move(tmp_path):
 def test_links_move_as_links(old, tmp_path):
     (old / "link").symlink_to(tmp_path / "elsewhere")
     move_folder(old, tmp_path / "new")
-    assert os.readlink(tmp_path / "new" / "link") == str(tmp_path / "elsewhere")
+    assert (tmp_path / "new" / "link").readlink() == tmp_path / "elsewhere"
 
 
 @pytest.fixture
@@ -156,7 +157,6 @@ def test_the_history_finds_pictures_that_moved(old, tmp_path):
     settings = Settings(data_dir=tmp_path / "data", output_folder=old)
     with Engine(settings, asleep=True, journal=True, hire=Script().link) as opened:
         history = opened.history
-        history.keep_picture = None
         insert(history, old / "a.png")
         insert(history, tmp_path / "older" / "b.png")
         opened.move_files(replace(settings, output_folder=tmp_path / "new"))
@@ -166,9 +166,6 @@ def test_the_history_finds_pictures_that_moved(old, tmp_path):
 
 def insert(history, path: Path) -> None:
     """Write a picture into the history, as a finished job does."""
-    from engine.events import Done, Picture, Result
-    from engine.jobs.order import Order, Output
-
     picture = Picture(path=path, recipe={"request": {}}, width=8, height=8)
     result = Result(
         pictures=(picture,),

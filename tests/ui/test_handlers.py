@@ -26,11 +26,6 @@ def jobs(demo) -> JobHandlers:
     return handlers_of(demo, JobHandlers)
 
 
-@pytest.fixture
-def settings(demo) -> SettingsHandlers:
-    return handlers_of(demo, SettingsHandlers)
-
-
 def named(demo: gr.Blocks, updates) -> dict[str, object]:
     """Return updates by the id of their component, leaving out those without one."""
     return {part.elem_id: value for part, value in updates.items() if part.elem_id}
@@ -286,38 +281,6 @@ def test_a_picture_without_a_recipe_is_refused_with_a_sentence(form, uploads):
     path.write_bytes(b"no picture")
     with pytest.raises(gr.Error, match="PNG"):
         form.restore(event(path=str(path)), "demo-base")
-
-
-def test_settings_are_saved_and_only_then_said_to_be(settings, engine, tmp_path):
-    folder = tmp_path / "elsewhere"
-    loras = str(tmp_path / "adapters")
-    note = settings.save("cpu", "bf16", 6.5, "4", str(folder), loras, "dark")
-    assert "Saved" in note
-    assert engine.settings.output_folder == folder
-    assert settings.show() == ("cpu", "bf16", 6.5, "4", str(folder), loras, "dark")
-    assert (engine.settings.data_dir / "settings.json").exists()
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        ("toaster", "auto", None, "auto", "/x", "/x", "dark"),
-        ("auto", "fp4", None, "auto", "/x", "/x", "dark"),
-        ("auto", "auto", float("nan"), "auto", "/x", "/x", "dark"),
-        ("auto", "auto", -1, "auto", "/x", "/x", "dark"),
-        ("auto", "auto", None, "6", "/x", "/x", "dark"),
-        ("auto", "auto", None, "auto", "relative/folder", "/x", "dark"),
-        ("auto", "auto", None, "auto", "", "/x", "dark"),
-        ("auto", "auto", None, "auto", "/a\0b", "/x", "dark"),
-        ("auto", "auto", None, "auto", "/x", "/x", "pink"),
-        ("auto", "auto", None, "auto", "/x", "loras", "dark"),
-    ],
-)
-def test_bad_settings_are_refused_and_nothing_changes(settings, engine, values):
-    before = engine.settings
-    with pytest.raises(gr.Error):
-        settings.save(*values)
-    assert engine.settings == before
 
 
 def test_a_page_for_others_has_no_settings_and_opens_no_folder(engine, tmp_path):

@@ -4,42 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
-from engine import Choice, Device, HardwarePreset, NotFound, Precision, Settings, Tuning
-from ui import memory_strings, strings
+from engine import (
+    Choice,
+    Device,
+    HardwarePreset,
+    NotFound,
+    Precision,
+    Request,
+    Settings,
+    StudioError,
+    Tuning,
+)
+from ui import memory_strings, settings_strings, strings
+from ui.components.forecast import forecast_markup, reason_markup
 from ui.context import PageContext
 from ui.handlers import on, plain_errors
 from ui.markup import Markup, join, tag
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """The widgets whose values are saved."""
+def build_machine(page: PageContext, tab: gr.Tab) -> dict[str, Component]:
+    """Build the widgets and connect those that fill in others.
 
-    device: gr.Dropdown
-    precision: gr.Radio
-    vram: gr.Number
-    profile: gr.Dropdown
-
-    @property
-    def fields(self) -> list[Component]:
-        """All of them, in the order of `SettingsHandlers.save`."""
-        return [self.device, self.precision, self.vram, self.profile]
-
-
-def build_machine(page: PageContext, tab: gr.Tab) -> Machine:
-    """Build the widgets and connect those that fill in others."""
+    Return those whose values are saved, by the names of the settings.
+    """
     now, handlers = page.engine.settings, MachineHandlers(page)
     preset = _build_presets(page.engine.hardware_presets())
     device, precision = _build_device(now)
     with gr.Row():
         vram, profile = _build_memory(now)
+    attention = _build_attention(now)
+    chosen = gr.HTML("", elem_id="chosen", apply_default_css=False)
     optimise = gr.Button(memory_strings.OPTIMISE, size="sm", elem_id="optimise")
     found = gr.HTML(
         tuning_markup(page.engine.tuning),
@@ -56,7 +56,14 @@ def build_machine(page: PageContext, tab: gr.Tab) -> Machine:
         api_visibility="private",
     )
     on(tab.select, handlers.show_found, [], [found], at_once=True)
-    return Machine(device=device, precision=precision, vram=vram, profile=profile)
+    on(tab.select, handlers.show_chosen, [], [chosen], at_once=True)
+    return {
+        "device": device,
+        "precision": precision,
+        "vram_gb": vram,
+        "profile": profile,
+        "attention": attention,
+    }
 
 
 class MachineHandlers:
@@ -77,6 +84,16 @@ class MachineHandlers:
     def show_found(self) -> Markup:
         """Return what was found last, whichever page asked for it."""
         return tuning_markup(self._page.engine.tuning)
+
+    @plain_errors()
+    def show_chosen(self) -> Markup:
+        """Return what the settings come to for the first model, and why."""
+        asked = Request(prompt="", model=self._page.first_model.name)
+        try:
+            told = forecast_markup(self._page.engine.forecast(asked))
+        except StudioError as error:
+            return reason_markup(str(error))
+        return join(tag("p", settings_strings.CHOSEN, class_="hint"), told) if told else told
 
     async def optimise(self) -> AsyncIterator[tuple[Markup, Any]]:
         """Find the fastest ways of this machine, and show them."""
@@ -140,6 +157,16 @@ def _build_device(now: Settings) -> tuple[gr.Dropdown, gr.Radio]:
         elem_id="precision",
     )
     return device, precision
+
+
+def _build_attention(now: Settings) -> gr.Dropdown:
+    return gr.Dropdown(
+        label=settings_strings.ATTENTION,
+        info=settings_strings.ATTENTION_INFO,
+        choices=list(settings_strings.ATTENTIONS),
+        value=str(now.attention),
+        elem_id="attention",
+    )
 
 
 def _build_memory(now: Settings) -> tuple[gr.Number, gr.Dropdown]:

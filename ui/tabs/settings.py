@@ -2,91 +2,252 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import gradio as gr
+from gradio.components import Component
 
-from engine import BadRequest, Precision, Profile, Settings, Theme
-from ui import strings
+from engine import (
+    Attention,
+    BadRequest,
+    FileType,
+    Language,
+    Precision,
+    Profile,
+    Settings,
+    Theme,
+    models_folder,
+)
+from ui import settings_strings, strings
 from ui.context import PageContext
 from ui.handlers import on, plain_errors
 from ui.markup import Markup, tag
 from ui.tabs.machine import build_machine
 from ui.tabs.models import build_models
+from ui.tabs.sharing import build_sharing
+from ui.tabs.stores import build_stores
 
-THEME_SCRIPT = "(theme) => window.atelierTheme(theme)"
+WEAR_SCRIPT: Final = "(theme, language) => window.atelierTheme(theme)"
+TELL_SECONDS: Final = 0.5
+CHOICES: Final[Mapping[str, type[StrEnum]]] = MappingProxyType(
+    {
+        "precision": Precision,
+        "profile": Profile,
+        "attention": Attention,
+        "file_type": FileType,
+        "theme": Theme,
+        "language": Language,
+    }
+)
+FOLDERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "output_folder": strings.OUTPUT_FOLDER,
+        "model_folder": settings_strings.MODEL_FOLDER,
+        "lora_folder": strings.LORA_FOLDER,
+    }
+)
+"""The folders of the settings, as they are called."""
+
+Fields = dict[str, Component]
+"""The widgets whose values are saved, by the name of the setting."""
 
 
 def build_settings(page: PageContext, tab: gr.Tab) -> None:
     """Build the tab and connect it."""
-    now = page.engine.settings
     with gr.Column(elem_id="settings-tab"):
-        if page.notices:
-            gr.HTML(_notices_markup(page.notices), apply_default_css=False)
-        with gr.Column(elem_classes="card"):
-            machine = build_machine(page, tab)
-        with gr.Column(elem_classes="card"):
-            folder, loras, theme = _build_places(now)
-        save = gr.Button(strings.SAVE, variant="primary", elem_id="save-settings")
-        said = gr.HTML("", elem_id="settings-note", apply_default_css=False)
-        handlers = SettingsHandlers(page)
-        fields = [*machine.fields, folder, loras, theme]
-        saved = on(save.click, handlers.save, fields, [said])
-        saved.success(None, [theme], None, js=THEME_SCRIPT)
-        on(tab.select, handlers.show, [], fields, at_once=True)
-        build_models(page, tab)
+        with gr.Column(elem_id="settings-left"):
+            _build_left(page, tab)
+        with gr.Column(elem_id="settings-right"):
+            if page.sharing is not None:
+                build_sharing(page.sharing, tab)
+            build_models(page, tab)
+            build_stores(page, tab)
+
+
+def _build_left(page: PageContext, tab: gr.Tab) -> None:
+    """Build what is saved by the button below it."""
+    now = page.engine.settings
+    if page.notices:
+        gr.HTML(_notices_markup(page.notices), apply_default_css=False)
+    with _card(settings_strings.THIS_COMPUTER):
+        fields = build_machine(page, tab)
+    with _card(settings_strings.PICTURES):
+        fields |= _build_pictures(now)
+    with _card(settings_strings.FOLDERS):
+        folders, move = _build_folders(now)
+        fields |= folders
+    with _card(settings_strings.PAGE):
+        fields |= _build_page(now)
+    save = gr.Button(strings.SAVE, variant="primary", elem_id="save-settings")
+    said = gr.HTML("", elem_id="settings-note", apply_default_css=False)
+    handlers = SettingsHandlers(page, fields)
+    saved = save.click(
+        handlers.save,
+        outputs=[said],
+        inputs_kwargs={**fields, "move": move},
+        concurrency_limit=1,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    saved.success(None, [fields["theme"], fields["language"]], None, js=WEAR_SCRIPT)
+    on(tab.select, handlers.show, [], list(fields.values()), at_once=True)
 
 
 class SettingsHandlers:
     """The handlers of the tab."""
 
-    def __init__(self, page: PageContext) -> None:
+    def __init__(self, page: PageContext, fields: Fields) -> None:
         self._page = page
+        self._fields = fields
+
+    async def save(self, *, move: bool, **values: Any) -> AsyncIterator[Markup]:
+        """Keep the settings, and say so once they are on the disk."""
+        with plain_errors():
+            engine = self._page.engine
+            wanted = _chosen(engine.settings, values)
+            said = strings.SAVED
+            if move:
+                async for progress in self._move(wanted):
+                    said = progress or said
+                    yield tag("p", said, class_="note", role="status")
+            else:
+                engine.update_settings(wanted)
+            self._page.shelf.change()
+            yield tag("p", said, class_="note good", role="status")
 
     @plain_errors()
-    def save(self, *values: Any) -> Markup:
-        """Keep the settings, in the order of `show`; say so once they are on the disk."""
-        device, precision, vram_gb, profile, folder, loras, theme = values
-        known = precision in set(Precision) and profile in set(Profile) and theme in set(Theme)
-        if not known:
-            raise BadRequest(strings.UNKNOWN_CHOICE, strings.UNKNOWN_CHOICE_ACTION)
-        self._page.engine.update_settings(
-            replace(
-                self._page.engine.settings,
-                device=device.strip(),
-                precision=Precision(precision),
-                vram_gb=vram_gb,
-                profile=Profile(profile),
-                output_folder=_full_path(strings.OUTPUT_FOLDER, folder),
-                lora_folder=_full_path(strings.LORA_FOLDER, loras),
-                theme=Theme(theme),
-            )
-        )
-        return tag("p", strings.SAVED, class_="note good", role="status")
-
-    @plain_errors()
-    def show(self) -> tuple[str, str, float | None, str, str, str, str]:
+    def show(self) -> list[Any]:
         """Return what is kept now, whatever page or program saved it."""
-        now = self._page.engine.settings
-        machine = now.device, str(now.precision), now.vram_gb, str(now.profile)
-        return *machine, str(now.output_folder), str(now.lora_folder), str(now.theme)
+        return [shown(self._page.engine.settings, name) for name in self._fields]
+
+    async def _move(self, wanted: Settings) -> AsyncIterator[str]:
+        """Move files and keep the settings; tell now and then how far that is."""
+        far = [(0, 0)]
+
+        def tell(done: int, total: int) -> None:
+            far[0] = done, total
+
+        move = self._page.engine.move_files
+        task = asyncio.ensure_future(asyncio.to_thread(move, wanted, tell))
+        while not task.done():
+            await asyncio.wait({task}, timeout=TELL_SECONDS)
+            if not task.done():
+                yield settings_strings.moving(*far[0])
+        count = task.result()
+        moved = f" {settings_strings.moved(count)}" if count else ""
+        yield f"{strings.SAVED}{moved}"
 
 
-def _build_places(now: Settings) -> tuple[gr.Textbox, gr.Textbox, gr.Radio]:
-    folders = (
-        (strings.OUTPUT_FOLDER, strings.OUTPUT_FOLDER_INFO, now.output_folder, "output-folder"),
-        (strings.LORA_FOLDER, strings.LORA_FOLDER_INFO, now.lora_folder, "lora-folder"),
+def shown(settings: Settings, name: str) -> Any:  # noqa: ANN401
+    """Return a setting as its widget shows it."""
+    if name == "model_folder":
+        return str(models_folder(settings.data_dir))
+    value = getattr(settings, name)
+    return str(value) if isinstance(value, StrEnum | Path) else value
+
+
+def _chosen(now: Settings, values: Mapping[str, Any]) -> Settings:
+    """Return the settings with what the widgets hold; raise `BadRequest`."""
+    chosen: dict[str, Any] = dict(values)
+    for name, kind in CHOICES.items():
+        if values[name] not in list(kind):
+            raise BadRequest(strings.UNKNOWN_CHOICE, strings.UNKNOWN_CHOICE_ACTION)
+        chosen[name] = kind(values[name])
+    chosen["device"] = str(values["device"]).strip()
+    for name, title in FOLDERS.items():
+        chosen[name] = _full_path(title, str(values[name]))
+    if chosen["model_folder"] == models_folder(now.data_dir):
+        chosen["model_folder"] = now.model_folder
+    return replace(now, **chosen)
+
+
+def _card(title: str) -> gr.Column:
+    """Begin a card with its title."""
+    column = gr.Column(elem_classes="card")
+    with column:
+        gr.HTML(tag("h2", title), elem_classes="card-title", apply_default_css=False)
+    return column
+
+
+def _build_pictures(now: Settings) -> Fields:
+    return {
+        "file_type": gr.Radio(
+            label=settings_strings.FILE_TYPE,
+            info=settings_strings.FILE_TYPE_INFO,
+            choices=list(settings_strings.FILE_TYPES),
+            value=str(now.file_type),
+            elem_id="file-type",
+        ),
+        "metadata": gr.Checkbox(
+            label=settings_strings.METADATA,
+            info=settings_strings.METADATA_INFO,
+            value=now.metadata,
+            elem_id="metadata",
+        ),
+        "preview_seconds": gr.Dropdown(
+            label=settings_strings.PREVIEWS,
+            info=settings_strings.PREVIEWS_INFO,
+            choices=_rates(now.preview_seconds),
+            value=now.preview_seconds,
+            elem_id="preview-rate",
+        ),
+    }
+
+
+def _rates(now: float) -> list[tuple[str, float]]:
+    """Return the rates on offer, and the one that a settings file names beside them."""
+    known = list(settings_strings.PREVIEW_RATES)
+    offered = {seconds for _, seconds in known}
+    return known if now in offered else [*known, (f"{now:g} s", now)]
+
+
+def _build_folders(now: Settings) -> tuple[Fields, gr.Checkbox]:
+    infos = {
+        "output_folder": strings.OUTPUT_FOLDER_INFO,
+        "model_folder": settings_strings.MODEL_FOLDER_INFO,
+        "lora_folder": strings.LORA_FOLDER_INFO,
+    }
+    fields: Fields = {
+        name: gr.Textbox(
+            label=title,
+            info=infos[name],
+            value=shown(now, name),
+            max_lines=1,
+            elem_id=name.replace("_", "-"),
+        )
+        for name, title in FOLDERS.items()
+    }
+    move = gr.Checkbox(
+        label=settings_strings.MOVE,
+        info=settings_strings.MOVE_INFO,
+        value=False,
+        elem_id="move-files",
     )
-    output, loras = (
-        gr.Textbox(label=label, info=info, value=str(value), max_lines=1, elem_id=name)
-        for label, info, value, name in folders
-    )
-    theme = gr.Radio(
-        label=strings.THEME, choices=list(strings.THEMES), value=str(now.theme), elem_id="theme"
-    )
-    return output, loras, theme
+    return fields, move
+
+
+def _build_page(now: Settings) -> Fields:
+    return {
+        "theme": gr.Radio(
+            label=strings.THEME,
+            choices=list(strings.THEMES),
+            value=str(now.theme),
+            elem_id="theme",
+        ),
+        "language": gr.Radio(
+            label=settings_strings.LANGUAGE,
+            info=settings_strings.LANGUAGE_INFO,
+            choices=list(settings_strings.LANGUAGES),
+            value=str(now.language),
+            elem_id="language",
+        ),
+    }
 
 
 def _full_path(what: str, text: str) -> Path:
