@@ -76,9 +76,15 @@ def weights(config: TransformerConfig) -> Iterator[Target]:
     yield _linear("cap_embedder.1", dim, config.cap_feat_dim)
     for token in ("x_pad_token", "cap_pad_token"):
         yield Target(module="", parameter=token, shape=(1, dim))
+    sight = config.siglip_feat_dim
+    if sight is not None:
+        yield _norm("siglip_embedder.0", sight)
+        yield _linear("siglip_embedder.1", dim, sight)
+        yield Target(module="", parameter="siglip_pad_token", shape=(1, dim))
     stacks: Mapping[str, tuple[int, bool]] = {
         "noise_refiner": (config.n_refiner_layers, True),
         "context_refiner": (config.n_refiner_layers, False),
+        "siglip_refiner": (0 if sight is None else config.n_refiner_layers, False),
         "layers": (config.n_layers, True),
     }
     for stack, (count, modulated) in stacks.items():

@@ -36,7 +36,7 @@ TEXT_LAYERS: Final = (
 )  # fmt: skip
 """Linear layers of a layer of Qwen3."""
 
-BLOCKS: Final = ("layers.", "noise_refiner.", "context_refiner.")
+BLOCKS: Final = ("layers.", "noise_refiner.", "context_refiner.", "siglip_refiner.")
 TEXT_BLOCKS: Final = ("model.layers.",)
 """Where other layers stay int8 if a file holds them so."""
 

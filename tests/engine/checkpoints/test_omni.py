@@ -8,11 +8,13 @@ import shutil
 import pytest
 import torch
 
+from engine.checkpoints.convert import Conversion, convert
 from engine.checkpoints.identity import EDIT, OMNI
 from engine.checkpoints.info import describe
 from engine.checkpoints.load import load_transformer, load_vision_encoder
 from engine.checkpoints.open import Hints, open_model
 from engine.errors import BadRequest, FileRejected, NotFound
+from engine.quant.recipe import Form
 from tests.tiny_omni import READER, VISION, omni_networks, save_tiny_omni
 
 CPU = torch.device("cpu")
@@ -89,3 +91,13 @@ def test_what_the_weights_do_not_bear_out_is_refused(omni, file, field, value, w
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
     with pytest.raises(FileRejected, match=words):
         open_model(omni)
+
+
+def test_a_converted_model_still_reads_pictures(omni, tmp_path):
+    goal = tmp_path / "int8"
+    convert(Conversion(source=omni, goal=goal, int8=True))
+    before, after = open_model(omni), open_model(goal)
+    assert after.vision == VISION and after.parts.transformer.stores_int8
+    assert after.parts.vision is not None and before.parts.vision is not None
+    assert after.parts.vision.digest == before.parts.vision.digest
+    load_transformer(after, torch.float32, CPU, form=Form.INT8)

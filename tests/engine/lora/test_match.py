@@ -126,7 +126,9 @@ def test_alpha_zero_has_no_effect_and_is_said(tmp_path):
     assert "alpha 0" in require(match(lora, CONFIG))[0]
 
 
-@pytest.mark.parametrize("config", [CONFIG, TransformerConfig()])
+@pytest.mark.parametrize(
+    "config", [CONFIG, TransformerConfig(), TransformerConfig(siglip_feat_dim=1152)]
+)
 def test_the_table_lists_every_weight_of_the_transformer(config):
     with torch.device("meta"):
         expected = {name: tuple(w.shape) for name, w in Transformer(config).state_dict().items()}
