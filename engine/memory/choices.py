@@ -180,8 +180,9 @@ class Case:
             return 0
         needed = max(self._footprint.encode_picture(*size, decode) for size in encodes)
         sizes = self.sizes
-        seeing = sizes.vision_bytes if self.budget.is_host else sizes.vision_layer_bytes
-        looking = seeing * 2 if self.work.references else 0
+        # Layers come one by one to a card, and what they work in is less than one of them.
+        looked = sizes.vision_bytes if self.budget.is_host else sizes.vision_layer_bytes
+        looking = looked + sizes.vision_layer_bytes if self.work.references else 0
         return self._taken(max(needed + sizes.idle_bytes, looking))
 
     def _taken(self, needed: int) -> int:
