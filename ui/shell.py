@@ -10,9 +10,11 @@ import gradio as gr
 from ui import edit_strings, history_strings, painter_strings, strings
 from ui.api import build_api
 from ui.components import header, models
+from ui.components.language import build_language
 from ui.context import PageContext
 from ui.handlers import on, plain_errors
 from ui.markup import Markup
+from ui.sharing import Phase
 from ui.tabs.earlier import build_earlier, connect_earlier
 from ui.tabs.easel import Easel
 from ui.tabs.edit import build_edit
@@ -40,6 +42,7 @@ def build_page(page: PageContext) -> gr.Blocks:
         # First, so that no handler of the page takes the name of an endpoint.
         build_api(page, demo)
         status = _build_header(page, demo)
+        build_language(page, demo)
         queue, earlier = build_queue(), build_earlier()
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             easels, arrivals = _build_tabs(page, demo, status, tabs)
@@ -82,6 +85,7 @@ def _build_header(page: PageContext, demo: gr.Blocks) -> gr.HTML:
             theme=str(page.engine.settings.theme),
             shelf=page.shelf.stamp(),
             news=strings.downloading(done) if done is not None else "",
+            shared=page.sharing is not None and page.sharing.state().phase is Phase.ON,
         )
 
     def heed_tick() -> Markup:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine import Status
-from ui import strings
+from ui import sharing_strings, strings
 from ui.markup import Markup, tag
 
 STATUS_SCRIPT: Final = """
@@ -34,12 +34,18 @@ def title_markup() -> Markup:
 
 
 def status_markup(
-    status: Status, *, theme: str = "", shelf: str = "", news: str = "", live: bool = True
+    status: Status,
+    *,
+    theme: str = "",
+    shelf: str = "",
+    news: str = "",
+    live: bool = True,
+    shared: bool = False,
 ) -> Markup:
     """Return the status line: device, memory, state, how many jobs wait, and other news.
 
     theme: chosen in the settings. shelf: stamp of what is on offer. live: the page answers by now;
-    tests look for this mark.
+    tests look for this mark. shared: guests may come.
     """
     state = strings.STATES.get(status.state, status.state)
     facts = [status.device, status.memory, state]
@@ -47,6 +53,8 @@ def status_markup(
         facts.append(strings.waiting(status.queue))
     facts.append(news)
     parts = [tag("span", fact) for fact in facts if fact]
+    if shared:
+        parts.append(tag("span", sharing_strings.BADGE, class_="shared"))
     dot = tag("i", class_="dot", aria_hidden="true")
     return tag(
         "p",

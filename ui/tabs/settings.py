@@ -33,7 +33,7 @@ from ui.tabs.models import build_models
 from ui.tabs.sharing import build_sharing
 from ui.tabs.stores import build_stores
 
-WEAR_SCRIPT: Final = "(theme, language) => window.atelierTheme(theme)"
+WEAR_SCRIPT: Final = "(theme) => { window.atelierTheme(theme); window.atelierSpeak(); }"
 TELL_SECONDS: Final = 0.5
 CHOICES: Final[Mapping[str, type[StrEnum]]] = MappingProxyType(
     {
@@ -95,7 +95,7 @@ def _build_left(page: PageContext, tab: gr.Tab) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    saved.success(None, [fields["theme"], fields["language"]], None, js=WEAR_SCRIPT)
+    saved.success(None, [fields["theme"]], None, js=WEAR_SCRIPT)
     on(tab.select, handlers.show, [], list(fields.values()), at_once=True)
 
 
