@@ -61,6 +61,7 @@ RECORDS: Mapping[str, type] = MappingProxyType(
             events.Cancelled,
             events.Result,
             events.Picture,
+            events.Outside,
             ErrorReport,
         )
     }

@@ -31,6 +31,7 @@ RESULT = events.Result(
             recipe={"request": {"seed": 2**63 - 1, "note": None}, "warnings": ["x\ny"]},
             width=64,
             height=96,
+            outside=events.Outside(changed=0, pixels=812_345),
         ),
     ),
     seconds={"total": 1.5},
