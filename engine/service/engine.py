@@ -73,10 +73,10 @@ class Engine:
         threading.Thread(target=sweep_temporary, args=(folder,), daemon=True).start()
         hire = hire or (ThreadLink if in_process else ProcessLink)
         self._history, self._notices = self._open_history() if journal else (None, ())
-        if self._history is None:
-            self._workshop = Workshop(hire)
-        else:
-            self._workshop = Workshop(hire, self._history.heed, recover(self._history))
+        orders = () if self._history is None else recover(self._history)
+        self._restored = frozenset(order.job for order in orders)
+        heard = None if self._history is None else self._history.heed
+        self._workshop = Workshop(hire, heard, orders)
         if not asleep:
             self.wake()
 
@@ -160,7 +160,7 @@ class Engine:
     @property
     def queue(self) -> Queue:
         """The jobs that have not ended."""
-        return Queue(self._workshop, self._history)
+        return Queue(self._workshop, self._history, self._restored)
 
     def duplicate(self, job: str, session: str | None = None) -> str:
         """Accept a job of the queue once more, with another seed, and return the new one's id.

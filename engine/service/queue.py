@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from engine.errors import NotFound
@@ -14,13 +15,17 @@ from engine.service.workshop import Workshop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedJob:
-    """A job that has not ended. progress: of the one that runs, how far it is; None before."""
+    """A job that has not ended. progress: of the one that runs, how far it is; None before.
+
+    restored: it was accepted before the program was started.
+    """
 
     id: str
     state: JobState
     session: str
     request: Request
     progress: Progress | None = None
+    restored: bool = False
 
 
 class Queue:
@@ -29,9 +34,12 @@ class Queue:
     session: whose jobs, None = everybody's; what is another's is not found.
     """
 
-    def __init__(self, workshop: Workshop, history: History | None) -> None:
+    def __init__(
+        self, workshop: Workshop, history: History | None, restored: Collection[str] = ()
+    ) -> None:
         self._workshop = workshop
         self._history = history
+        self._restored = restored
 
     def jobs(self, session: str | None = None) -> tuple[QueuedJob, ...]:
         """Return the job that runs, those that wait, and those that wait for the user."""
@@ -43,6 +51,7 @@ class Queue:
                 session=order.session,
                 request=order.request,
                 progress=progress if order.job == running else None,
+                restored=order.job in self._restored,
             )
             for order in orders
         ]
@@ -88,6 +97,7 @@ class Queue:
                 state=row.state,
                 session=row.order.session,
                 request=row.order.request,
+                restored=True,
             )
             for row in rows
             if row.order is not None

@@ -47,7 +47,7 @@ class Workshop:
     def __init__(
         self,
         hire: Callable[[], Link],
-        heard: Callable[[JobEvent], None] = lambda _: None,
+        heard: Callable[[JobEvent], None] | None = None,
         orders: Iterable[Order] = (),
     ) -> None:
         self._hire = hire
@@ -193,7 +193,7 @@ class Workshop:
 
     def _pass_on(self, event: JobEvent) -> None:
         # A job that ends with the program goes on at the next start.
-        if not self._closed.is_set():
+        if self._heard is not None and not self._closed.is_set():
             self._heard(event)
 
     def _ask_for_rates(self, data_dir: Path) -> None:

@@ -463,3 +463,13 @@ def test_a_disk_that_fails_costs_the_line_in_the_history_and_not_the_job(
     with pytest.raises(DiskError):
         engine.submit(Request(prompt="x"))
     assert engine.queue.jobs() == ()
+
+
+def test_a_job_taken_up_again_is_told_from_one_that_was_just_accepted(start, easel):
+    engine = start(easel)
+    engine.submit(Request(prompt="hold"))
+    assert easel.begun.wait(10)
+    engine.close()
+    again = start(easel)
+    again.submit(Request(prompt="x"))
+    assert [job.restored for job in again.queue.jobs()] == [True, False]

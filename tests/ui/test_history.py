@@ -13,11 +13,13 @@ from PIL import Image
 
 from engine import JobState, Lora, Request, Search
 from tests.ui.building import built, handlers_of
+from tests.ui.fake_engine import FakeEngine
 from ui import history_strings as words
 from ui.components.gallery import gallery_markup
 from ui.components.queue import queue_markup
 from ui.context import PageContext
 from ui.tabs.history_handlers import PAGE, HistoryHandlers, View
+from ui.tabs.job_handlers import JobHandlers
 from ui.tabs.queue_handlers import QueueHandlers
 
 OWNER = ("browser", "tab")
@@ -314,3 +316,19 @@ def test_a_page_without_a_journal_says_so(tmp_path: Path, engine):
     engine._history = None
     history = handlers_of(built(PageContext(engine=engine)), HistoryHandlers)
     assert words.NO_HISTORY in named(history.open(*ALL, OWNER))["history-note"]
+
+
+def test_a_reloaded_page_finds_the_job_that_a_killed_program_had(engine, tmp_path):
+    (job,) = hold(engine, "a red heart")
+    engine.history._store.close()
+    engine.close()
+    engine.go_on.set()
+    with FakeEngine(tmp_path, step_seconds=0.3) as again:
+        again.go_on.clear()
+        jobs = handlers_of(built(PageContext(engine=again)), JobHandlers)
+        assert jobs._find_job("any browser", "any tab") == job
+        visitor = handlers_of(built(PageContext(engine=again, owner=False)), JobHandlers)
+        assert visitor._find_job("any browser", "any tab") is None
+        again.go_on.set()
+        list(again.events(job))
+        assert jobs._find_job("any browser", "any tab") is None

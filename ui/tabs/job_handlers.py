@@ -12,7 +12,17 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from engine import BadRequest, Cancelled, Done, Failed, NotFound, Picture, Request, Result
+from engine import (
+    BadRequest,
+    Cancelled,
+    Done,
+    Failed,
+    JobState,
+    NotFound,
+    Picture,
+    Request,
+    Result,
+)
 from ui import painter_strings, strings
 from ui.components import results, stage
 from ui.components.ids import MAIN
@@ -164,7 +174,15 @@ class JobHandlers:
         if own is not None:
             return own if self._ended(own) is not None else None
         lost = self._page.visitors.unwatched(browser, self._place)
-        return next((job for job in lost if self._ended(job) is False), None)
+        return next((job for job in lost if self._ended(job) is False), self._restored(browser))
+
+    def _restored(self, browser: str) -> str | None:
+        """Return a job that the program took up again when it started; no tab is known of those."""
+        if self._place != MAIN:
+            return None
+        jobs = self._page.engine.queue.jobs(self._page.session(browser) or "")
+        taken = (JobState.RUNNING, JobState.WAITING)
+        return next((job.id for job in jobs if job.restored and job.state in taken), None)
 
     def _ended(self, job: str) -> bool | None:
         """Say whether a job has ended; None for one that the engine has forgotten."""
