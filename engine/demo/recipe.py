@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from engine.demo.optim import Rates
-from engine.model.config import TransformerConfig, VaeConfig
+from engine.model.config import TransformerConfig, VaeConfig, VisionConfig
 
 SIZES = ((128, 128), (160, 96), (96, 160), (144, 112), (112, 144))
 """Trained picture sizes (width, height); each gives at most 64 image tokens."""
@@ -15,6 +16,17 @@ SIZE_SHARES = (0.5, 0.125, 0.125, 0.125, 0.125)
 TRANSFORMER = TransformerConfig(
     dim=192, n_layers=5, n_refiner_layers=1, n_heads=6, cap_feat_dim=128, axes_dims=(8, 12, 12)
 )
+
+VISION = VisionConfig(
+    hidden_size=64,
+    intermediate_size=128,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    max_patches=32,
+)
+"""What it says of a picture fills no more than 32 tokens."""
+
+OMNI = replace(TRANSFORMER, siglip_feat_dim=VISION.hidden_size)
 
 VAE = VaeConfig(
     block_out_channels=(16, 32, 64, 64),
@@ -49,3 +61,4 @@ TURBO_GUIDANCE = 3.0
 VAE_RATES = Rates(matrices=2e-3, others=2e-3, decay_from=0.5)
 FLOW_RATES = Rates(matrices=2e-3, others=2e-3, decay_from=0.6)
 TURBO_RATES = Rates(matrices=7e-4, others=7e-4, decay_from=0.4)
+OMNI_RATES = Rates(matrices=1.5e-3, others=1.5e-3, decay_from=0.5, warmup_steps=100)

@@ -3,6 +3,7 @@
     python -m engine.demo.train vae   --minutes 9  --seed 1
     python -m engine.demo.train base  --minutes 84 --seed 2 --compile
     python -m engine.demo.train turbo --minutes 6  --seed 3 --compile
+    python -m engine.demo.train omni  --minutes 62 --seed 4 --compile
     python -m engine.demo.publish
 
 Each part continues from its checkpoint in the working folder; a run of a fixed number of `--steps`
@@ -29,6 +30,7 @@ from engine.demo.measure import with_measured_scale
 from engine.demo.recipe import VAE
 from engine.demo.tokenizer import build_tokenizer
 from engine.demo.train_flow import Teaching, train_flow
+from engine.demo.train_omni import published_base, train_omni
 from engine.demo.train_turbo import train_turbo
 from engine.demo.train_vae import train_vae
 from engine.demo.trainer import Budget, Run, averages
@@ -52,7 +54,7 @@ class Order:
 
 
 def checkpoint_file(folder: Path, part: str) -> Path:
-    """Return where the checkpoint of `vae`, `base` or `turbo` lies."""
+    """Return where the checkpoint of `vae`, `base`, `turbo` or `omni` lies."""
     return folder / f"{part}.safetensors"
 
 
@@ -127,13 +129,17 @@ def _turbo(order: Order) -> None:
     train_turbo(order.run, replace(_teaching(order), start=start))
 
 
+def _omni(order: Order) -> None:
+    train_omni(order.run, published_base(), compiled=order.compiled)
+
+
 def _teaching(order: Order) -> Teaching:
     tokenizer = Tokenizer.from_file(str(order.folder / TOKENIZER / "tokenizer.json"))
     return Teaching(trained_vae(order.folder), tokenizer, compiled=order.compiled)
 
 
 _PARTS: Mapping[str, Callable[[Order], None]] = MappingProxyType(
-    {"vae": _vae, "base": _base, "turbo": _turbo}
+    {"vae": _vae, "base": _base, "turbo": _turbo, "omni": _omni}
 )
 
 

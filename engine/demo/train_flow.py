@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,8 @@ BATCH = 64
 POOL = 6000
 TRAINING_SHIFT = 2.0
 DETAIL_WEIGHT = 3.0
+MOST_SHAPES = 64
+"""How many shapes of tensors one function is compiled for."""
 
 
 class Painter(nn.Module):
@@ -62,7 +65,7 @@ def train_flow(run: Run, teaching: Teaching) -> dict[str, Tensor]:
     if teaching.start is not None:
         painter.load_state_dict({**painter.state_dict(), **teaching.start})
     if teaching.compiled:
-        compile_blocks(painter)
+        compile_blocks(painter.text_encoder, painter.transformer)
     trainer = Trainer(painter, FLOW_RATES, run, ema_decay=0.999)
     rng = run.rng("pool", trainer.step)
     easy = LatentPool(teaching.vae, EASY, POOL, rng)
@@ -80,10 +83,23 @@ def train_flow(run: Run, teaching: Teaching) -> dict[str, Tensor]:
     return trainer.fit(loss)
 
 
-Velocity = Callable[[Tensor, Tensor, Batch], Tensor]
+class Clean(Protocol):
+    """A batch of clean latents [B, 16, h, w] and what they are to be predicted by."""
+
+    @property
+    def latents(self) -> Tensor:
+        """Return the clean latents [B, 16, h, w]."""
+        ...
 
 
-def flow_loss(velocity: Velocity, batch: Batch, generator: torch.Generator) -> Tensor:
+_Examples = TypeVar("_Examples", bound=Clean)
+
+Velocity = Callable[[Tensor, Tensor, _Examples], Tensor]
+
+
+def flow_loss(
+    velocity: Velocity[_Examples], batch: _Examples, generator: torch.Generator
+) -> Tensor:
     """Return the mean error of the predicted velocity, weighted towards detail (a scalar)."""
     clean = batch.latents
     sigma = sample_sigmas(len(clean), generator)
@@ -121,12 +137,13 @@ def training_precision() -> Iterator[None]:
         yield
 
 
-def compile_blocks(painter: Painter) -> None:
+def compile_blocks(text_encoder: TextEncoder, transformer: Transformer) -> None:
     """Compile the repeated blocks and the text encoder; few shapes occur, so few are compiled."""
-    transformer = painter.transformer
     blocks = (*transformer.noise_refiner, *transformer.context_refiner, *transformer.layers)
-    for module in (*blocks, painter.text_encoder):
-        module.compile(dynamic=False)
+    reads_pictures = transformer.config.siglip_feat_dim is not None
+    sight = transformer.siglip_refiner if reads_pictures else ()
+    for module in (*blocks, *sight, text_encoder):
+        module.compile(dynamic=False, recompile_limit=MOST_SHAPES)
 
 
 def _initialise(painter: Painter) -> None:

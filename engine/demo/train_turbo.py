@@ -42,7 +42,7 @@ def train_turbo(run: Run, teaching: Teaching) -> dict[str, Tensor]:
     for painter in (teacher, student):
         painter.load_state_dict({**painter.state_dict(), **teaching.start})
         if teaching.compiled:
-            compile_blocks(painter)
+            compile_blocks(painter.text_encoder, painter.transformer)
     teacher.requires_grad_(requires_grad=False)
     student.text_encoder.requires_grad_(requires_grad=False)
     trainer = Trainer(student, TURBO_RATES, run, ema_decay=0.995)

@@ -9,6 +9,7 @@ from engine.variants.spec import Size
 
 WEIGHTS: Final = Path(__file__).parent.parent / "demo" / "weights"
 VOCABULARY_FILE: Final = WEIGHTS / "vocabulary.txt"
+EDIT_VOCABULARY_FILE: Final = WEIGHTS / "vocabulary-edits.txt"
 LICENCE: Final = "Apache-2.0"
 SIDES: Final = (96, 160)
 PIXELS: Final = (144 * 112 - 1024, 128 * 128)

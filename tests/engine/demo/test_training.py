@@ -10,13 +10,17 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from engine.demo.edit_pool import EditBatcher, EditPool, Encoders, without_pictures
+from engine.demo.edits import EDIT_MIX, sample_edit
 from engine.demo.optim import Optimizer, Rates
 from engine.demo.pool import Batcher, LatentPool
 from engine.demo.recipe import SIZES, VAE
 from engine.demo.scenes import FULL
 from engine.demo.tokenizer import build_tokenizer
 from engine.demo.train_flow import Painter, detail_weight, flow_loss, sample_sigmas
+from engine.demo.train_omni import new_editor
 from engine.demo.trainer import Budget, Moment, Run, Trainer, averages
+from engine.demo.vision import build_vision_encoder
 from engine.model.vae import Vae
 
 
@@ -115,3 +119,66 @@ def test_a_batch_has_one_size_and_one_caption_length(tmp_path: Path) -> None:
     loss.backward()
     used = {name for name, p in painter.named_parameters() if p.grad is not None}
     assert used == {name for name, _ in painter.named_parameters()}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    build_tokenizer(folder)
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+@pytest.fixture(scope="module")
+def encoders() -> Encoders:
+    torch.manual_seed(0)
+    return Encoders(Vae(VAE).requires_grad_(requires_grad=False), build_vision_encoder())
+
+
+@pytest.mark.parametrize("combined", [False, True])
+def test_a_batch_of_edits_has_one_layout_and_teaches_every_weight(
+    tokenizer: Tokenizer, encoders: Encoders, *, combined: bool
+) -> None:
+    rng = random.Random(1)
+    pool = EditPool(encoders, 8, rng, combined=combined)
+    batch = EditBatcher(tokenizer, 3).next(pool, rng)
+    assert batch.latents.shape[:2] == (3, 16)
+    assert len(batch.references) == (2 if combined else 1)
+    assert len(batch.tokens) == len(batch.lengths) == len(batch.references) + 2
+    for reference in batch.references:
+        assert reference.latents.shape == batch.latents.shape
+        assert reference.features.shape[0] == 3
+        assert reference.features.shape[1] * reference.features.shape[2] <= 32
+    for tokens, lengths in zip(batch.tokens, batch.lengths, strict=True):
+        assert tokens.shape[1] % 32 == 0
+        assert len(lengths) == 3
+        assert all(0 < length <= tokens.shape[1] for length in lengths)
+    editor = new_editor({})
+    flow_loss(editor.velocity, batch, torch.Generator().manual_seed(0)).backward()
+    used = {name for name, p in editor.named_parameters() if p.grad is not None}
+    assert used == {name for name, _ in editor.named_parameters()}
+
+
+def test_an_edit_that_leads_back_swaps_what_was_encoded(encoders: Encoders) -> None:
+    edit = sample_edit(random.Random(2), "add", EDIT_MIX)
+    encoded = encoders.encode([edit], (128, 128))[0]
+    back = encoded.reversed()
+    assert back.edit.kind == "remove"
+    assert torch.equal(back.latents[0], encoded.latents[1])
+    assert torch.equal(back.features[1], encoded.features[0])
+
+
+def test_a_caption_alone_is_an_edit_of_nothing(tokenizer: Tokenizer, encoders: Encoders) -> None:
+    rng = random.Random(3)
+    captioned = Batcher(tokenizer, 2).next({LatentPool(encoders.vae, FULL, 4, rng): 1.0}, rng)
+    batch = without_pictures(captioned)
+    assert batch.references == ()
+    assert [len(lengths) for lengths in batch.lengths] == [2]
+    with torch.no_grad():
+        found = new_editor({}).velocity(batch.latents, torch.rand(2), batch)
+    assert found.shape == batch.latents.shape
+
+
+def test_the_vision_encoder_is_the_same_at_every_call() -> None:
+    first, second = build_vision_encoder().state_dict(), build_vision_encoder().state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert all(torch.equal(value, value.half().float()) for value in first.values())
