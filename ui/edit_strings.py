@@ -8,6 +8,7 @@ EDIT: Final = "Edit"
 INSTRUCTION: Final = "What should change?"
 INSTRUCTION_HINT: Final = "Make the scarf red, and let it snow"
 BUTTON: Final = "Edit picture"
+INVITATION: Final = "Give a picture and say what should change."
 
 PICTURES: Final = "Pictures to edit"
 DROP_FIRST: Final = "Drop a picture here, paste one, or click to choose"

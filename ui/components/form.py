@@ -39,11 +39,12 @@ CONTROLS: Final = frozenset({*INFOS, "steps", "guidance_scale", "sampler"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """What a tab calls its prompt and its button."""
+    """What a tab calls its prompt and its button. invitation: what its empty stage says."""
 
     label: str
     hint: str
     button: str
+    invitation: str = strings.EMPTY_TEXT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

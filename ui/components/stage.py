@@ -13,10 +13,10 @@ STAGE_SCRIPT: Final = "watch('value', () => window.atelierAnnounce?.(element));"
 QUARTERS: Final = 4
 
 
-def empty_markup() -> Markup:
+def empty_markup(invitation: str = strings.EMPTY_TEXT) -> Markup:
     """Return the invitation that stands where the first picture will be."""
     title = tag("strong", strings.EMPTY_TITLE)
-    text = tag("span", strings.EMPTY_TEXT)
+    text = tag("span", invitation)
     return tag("div", tag("div", title, text, class_="frame empty"), class_="stage")
 
 

@@ -75,7 +75,7 @@ def build_easel(page: PageContext, ids: Ids, plan: Plan) -> Easel:
             filled, buttons, told, dropped, extras = _build_left(page, ids, plan)
         with gr.Column(scale=plan.scales[1], min_width=320, **ids.mark("right")):
             extra = plan.aside()
-            shown, pictures = _build_right(ids)
+            shown, pictures = _build_right(ids, plan.words)
     parts = JobParts(
         generate=buttons[0],
         cancel=buttons[1],
@@ -169,9 +169,9 @@ def _build_restore(ids: Ids) -> gr.HTML:
         )
 
 
-def _build_right(ids: Ids) -> tuple[gr.HTML, gr.HTML]:
+def _build_right(ids: Ids, words: Words) -> tuple[gr.HTML, gr.HTML]:
     shown = gr.HTML(
-        stage.empty_markup(),
+        stage.empty_markup(words.invitation),
         js_on_load=stage.STAGE_SCRIPT,
         **ids.mark("stage"),
         apply_default_css=False,

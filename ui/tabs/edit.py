@@ -23,7 +23,12 @@ from ui.tabs.easel import Easel, Plan, build_easel, connect_easel
 from ui.tabs.edit_handlers import INTENDED, EditHandlers, EditParts
 from ui.tabs.sending import Arrival
 
-WORDS: Final = Words(label=words.INSTRUCTION, hint=words.INSTRUCTION_HINT, button=words.BUTTON)
+WORDS: Final = Words(
+    label=words.INSTRUCTION,
+    hint=words.INSTRUCTION_HINT,
+    button=words.BUTTON,
+    invitation=words.INVITATION,
+)
 IDS: Final = Ids("edit")
 STRENGTH: Final = 0.6
 
@@ -56,13 +61,13 @@ def build_edit(page: PageContext, demo: gr.Blocks, status: gr.HTML) -> tuple[Eas
 
 def _first(page: PageContext) -> Variant:
     """Return the model to begin with: one that edits by instruction, if one is here."""
-    for known in page.engine.models():
-        # Only those that come along are looked at: the page must open at once.
-        if known.edits and known.folder is not None and known.folder.is_dir():
-            with suppress(StudioError):
-                found = page.engine.catalogue.look(known.name)
-                if found.availability is Availability.HERE:
-                    return found.variant
+    # Only those that come along are looked at: the page must open at once.
+    known = (m for m in page.engine.models() if m.edits and m.folder and m.folder.is_dir())
+    for model in known:
+        with suppress(StudioError):
+            found = page.engine.catalogue.look(model.name)
+            if found.availability is Availability.HERE:
+                return found.variant
     return page.first_model
 
 
