@@ -28,10 +28,6 @@ element.addEventListener('click', (event) => {
   const list = event.target.closest('[data-list]');
   if (list) trigger('select', { list: list.dataset.list });
 });
-// What is typed into the picker seeks among the styles, in the place of the one that is chosen.
-element.closest('.card').addEventListener('focusin', (event) => {
-  if (event.target.matches('input')) event.target.select();
-});
 """
 
 

@@ -53,7 +53,11 @@ def connect_extras(
     words = WordHandlers(page, form)
     _connect_words(words, extras, form)
     _connect_sizes(words, extras.sizes, form)
-    _connect_presets(PresetHandlers(page, handlers, extras.presets, extras.styles), extras, form)
+    kept = PresetHandlers(page, handlers, extras.presets, extras.styles)
+    _connect_presets(kept, extras, form)
+    # A page is built once and loaded often.
+    listed = [extras.presets.preset, extras.styles.style, extras.styles.lists]
+    on(demo.load, kept.list_anew, [], listed, at_once=True)
 
 
 def _connect_words(handlers: WordHandlers, extras: Extras, form: Form) -> None:
