@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from engine import cli
+from engine.images.measure import picture_size
 from engine.images.metadata import read_recipe
 
 
@@ -62,7 +63,7 @@ def test_every_picture_is_redrawn_with_a_sheet_at_the_end(run, photos, words):
     recipe = read_recipe(Path("out/a.png"))["request"]
     assert recipe["prompt"] == "a red circle"
     assert recipe["images"][0].startswith("input:")
-    assert Image.open("out/a.png").size == (64, 64)
+    assert picture_size(Path("out/a.png")) == (64, 64)
 
 
 def test_what_fails_is_told_and_does_not_stop_the_rest(run, photos, words):
