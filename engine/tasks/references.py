@@ -48,7 +48,7 @@ def read_picture(
         raise TypeError("this model reads no pictures")
     is_whole = picture.size == sizes.seen
     seen = picture if is_whole else picture.resize(sizes.seen, Image.Resampling.LANCZOS)
-    name = hashlib.sha256(seen.tobytes()).hexdigest()
+    name = hashlib.sha256(repr(seen.size).encode() + seen.tobytes()).hexdigest()
     return Reference(
         latents=_latents(model, (seen, name), sizes, strips, cache),
         features=_features(model, (seen, name), vision, strips.on_strip, cache),
@@ -56,7 +56,7 @@ def read_picture(
 
 
 Named = tuple[Image.Image, str]
-"""A picture, and the digest of its pixels."""
+"""A picture, and the digest of its size and pixels."""
 
 
 def _latents(
@@ -65,7 +65,7 @@ def _latents(
     """Return the latents [1, 16, h, w] of a picture's middle."""
     picture, name = named
     width, height = sizes.encoded
-    key = _key(model, model.checkpoint.parts.vae, _LATENTS, name, sizes.seen, sizes.encoded)
+    key = _key(model, model.checkpoint.parts.vae, _LATENTS, name, sizes.encoded)
     shape = (1, LATENT_CHANNELS, height // LATENT_SCALE, width // LATENT_SCALE)
     known = cache.recall(key, shape, torch.float32)
     if known is not None:
@@ -83,7 +83,7 @@ def _features(
     """Return what the vision encoder says of a picture, [1, rows, columns, C]."""
     picture, name = named
     part = model.checkpoint.parts.vision
-    key = _key(model, part, _FEATURES, name, picture.size, repr(vision))
+    key = _key(model, part, _FEATURES, name, repr(vision))
     grid = grid_of(*picture.size, vision.patch_size, vision.max_patches)
     known = cache.recall(key, (1, *grid, vision.hidden_size), torch.float32)
     if known is not None:
