@@ -21,7 +21,12 @@ from ui.tabs.easel import Easel, Plan, build_easel, connect_easel
 from ui.tabs.inpaint_handlers import InpaintHandlers
 from ui.tabs.sending import Arrival
 
-WORDS = Words(label=strings.PROMPT, hint=strings.PROMPT_HINT, button=strings.REPAINT)
+WORDS = Words(
+    label=strings.PROMPT,
+    hint=strings.PROMPT_HINT,
+    button=strings.REPAINT,
+    invitation=strings.INVITATION,
+)
 TAB = "inpaint"
 
 

@@ -14,6 +14,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 Point = tuple[float, float]
+BRUSH = 64
+"""Pixels; what the strokes of a test are wide, unless it says otherwise."""
 
 
 def snapped(value: float) -> float:
@@ -90,6 +92,7 @@ class Hand:
         self.tab.locator("[data-field=picture]").set_input_files(path)
         expect(self.tab.locator("[data-share]")).to_contain_text(share)
         expect(self.tab.locator(".painter")).not_to_have_class("painter blank")
+        self.set_size(BRUSH)
         self.settle()
 
     def settle(self) -> None:

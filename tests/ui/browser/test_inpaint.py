@@ -103,9 +103,10 @@ def test_a_result_is_sent_to_the_canvas(visit: Visit, studio):
     tab.locator("#results figure:visible").get_by_role("button", name="Inpaint").click()
     expect(tab.locator("[data-share]")).to_contain_text("128 × 128")
     hand = Hand(tab, studio.settings.data_dir / "inputs")
+    expect(tab.locator("input[type=number][data-field=size]")).to_have_value("8")
     points = hand.drag(hand.inside(*CORNERS))
     asked = repaint(hand, studio)
-    same(hand.read(asked.mask), stroke((128, 128), points, 64))
+    same(hand.read(asked.mask), stroke((128, 128), points, 8))
     made = [path.read_bytes() for path in studio.settings.output_folder.rglob("*.png")]
     assert hand.bytes_of(asked.images[0]) in made
 
@@ -147,8 +148,8 @@ def test_a_recipe_that_names_a_file_of_the_computer_shows_nothing_of_it(
     hand.act("remove")
     hand.tab.locator("#inpaint-restore button").click()
     hand.tab.locator("#inpaint-restore input[type=file]").set_input_files(forged)
-    expect(hand.tab.get_by_test_id("toast-text").first).to_be_visible()
-    expect(hand.tab.locator(".drop").first).to_be_visible()
+    expect(hand.tab.locator("#inpaint-dropped")).to_contain_text("Restored")
+    expect(hand.tab.locator("#inpaint-painter .drop")).to_be_visible()
 
 
 def write_recipe(path: Path, recipe: dict) -> None:

@@ -30,6 +30,8 @@ const place = (picture, blob, name) => {
   scene.layers.fill(null);
   scene.prompts.fill('');
   Object.assign(scene, { extend: [0, 0, 0, 0], active: 0 });
+  // A brush that suits the picture, unless its size was chosen.
+  if (!scene.sized) scene.size = Math.max(4, Math.round(Math.min(scene.width, scene.height) / 16));
   history.forget();
   remember();
   say('');

@@ -11,7 +11,7 @@ const root = find('.painter'), area = find('.area'), note = find('[data-note]'),
 const scene = {
   picture: null, name: '', width: 1, height: 1, extend: [0, 0, 0, 0],
   layers: [null, null, null, null], colours, painted: [], active: 0, prompts: ['', '', '', ''],
-  tool: 'brush', erase: false, size: 64, soft: 0, spaceHeld: false,
+  tool: 'brush', erase: false, size: 64, sized: false, soft: 0, spaceHeld: false,
   mask() { return (this.layers[this.active] ??= newMask(this.width, this.height)); },
 };
 const history = newHistory(MOST_UNDO_BYTES), keeper = newKeeper(`${tab} ${sessionStorage.getItem('atelier-tab') ?? ''}`);
@@ -66,7 +66,7 @@ const setTool = (tool, erase = scene.erase) => {
   refresh();
 };
 const setSize = (size) => {
-  scene.size = Math.min(LARGEST_BRUSH, Math.max(1, Math.round(size) || 1));
+  Object.assign(scene, { size: Math.min(LARGEST_BRUSH, Math.max(1, Math.round(size) || 1)), sized: true });
   refresh();
   scene.showMarks(null);
 };
