@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace, open_page: OpenPage) -> int:
         # A command works without its log, too.
         log.set_up(Settings().data_dir / LOG_FOLDER, verbose=False, name=options.command)
     match options.command, getattr(options, "action", None):
-        case "generate", _:
+        case "generate" | "edit" | "inpaint", _:
             from engine.cli.generate import generate
 
             return generate(options)

@@ -1,10 +1,10 @@
-"""`app.py generate`: paints pictures from words."""
+"""`app.py generate`, `edit` and `inpaint`: paint pictures from words, and from others."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from engine.cli.files import check_file
@@ -92,6 +92,7 @@ def _as_json(picture: Picture, result: Result) -> str:
             "seconds": {stage: round(value, 4) for stage, value in result.seconds.items()},
             "peak_memory": round(result.peak_memory, 3),
             "plan": result.plan,
+            "outside": picture.outside and asdict(picture.outside),
             "warnings": result.warnings,
         }
     )

@@ -14,6 +14,7 @@ from engine.cli.batch_options import add_batch_options
 from engine.cli.convert import add_convert_options
 from engine.cli.downloads import add_download_options, add_verify_options
 from engine.cli.models import add_add_options
+from engine.cli.picture_options import add_edit_options, add_inpaint_options, picture_values
 from engine.errors import BadRequest
 from engine.presets import Presets
 from engine.request import LongPrompt, Lora, Precision, Request
@@ -45,7 +46,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     page = _add_page_options(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    _add_generate(commands)
+    _add_painting(commands)
     _add_batch(commands)
     _add_models(commands)
     add_convert_options(
@@ -87,14 +88,21 @@ def _add_page_options(parser: Parser) -> list[argparse.Action]:
     ]
 
 
-def _add_generate(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser("generate", help="paint pictures from words", allow_abbrev=False)
-    parser.add_argument("prompt", metavar="PROMPT", help="what to paint")
-    parser.add_argument(
-        "-o", dest="out", metavar="OUT.png", type=Path,
-        help="file to write; of several: OUT-1.png ... (default: a fresh name in outputs)",
-    )  # fmt: skip
-    _add_painting_options(parser)
+def _add_painting(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the commands that paint what one prompt says."""
+    for command, purpose, add_options in (
+        ("generate", "paint pictures from words", lambda parser: None),
+        ("edit", "change a picture, or make one of up to three", add_edit_options),
+        ("inpaint", "repaint parts of a picture, or extend it", add_inpaint_options),
+    ):
+        parser = commands.add_parser(command, help=purpose, allow_abbrev=False)
+        parser.add_argument("prompt", metavar="PROMPT", help="what to paint")
+        parser.add_argument(
+            "-o", dest="out", metavar="OUT.png", type=Path,
+            help="file to write; of several: OUT-1.png ... (default: a fresh name in outputs)",
+        )  # fmt: skip
+        add_options(parser)
+        _add_painting_options(parser)
 
 
 def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -203,6 +211,7 @@ def request_of(options: argparse.Namespace) -> Request:
         lora_partial=options.lora_partial,
         variant=options.variant,
         long_prompt=options.long_prompt,
+        **picture_values(options),
     )
     return _drawn(request) if options.wildcards else request
 

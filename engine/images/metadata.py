@@ -10,7 +10,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path, PureWindowsPath
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final
@@ -21,6 +21,7 @@ from engine.images import jpeg, png
 from engine.images.exif import description
 from engine.images.jpeg import read_jpeg
 from engine.images.webp import read_webp
+from engine.inputs import PREFIX
 from engine.request import MAX_PROMPT_CHARACTERS, Request
 from engine.storage import open_plain, without_home
 
@@ -33,22 +34,33 @@ MAX_RECIPE_BYTES = 2 * 12 * MAX_PROMPT_CHARACTERS + 100_000
 _KEYWORD = RECIPE.encode() + b"\0"
 _TEXT_KINDS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _NOT_RESTORED = frozenset({"device"})
+_INPUT = re.compile(re.escape(PREFIX) + "[0-9a-f]{64}")
+NO_FACTS: Final[Mapping[str, object]] = MappingProxyType({})
 # A folder path from a root, a drive or a share, up to its last separator.
 _FOLDERS = re.compile(r"(?<![\w./\\:])(?:[A-Za-z]:)?[\\/]{1,2}(?:[^\s\\/'\"][^\n\\/'\"]*[\\/])+")
 
 
 def make_recipe(
-    request: Request, *, model_hash: str, precision: str, plan: str, warnings: Sequence[str]
+    request: Request,
+    *,
+    model_hash: str,
+    precision: str,
+    plan: str,
+    warnings: Sequence[str],
+    facts: Mapping[str, object] = NO_FACTS,
 ) -> dict[str, object]:
     """Return the recipe of one picture.
 
     `request` holds the picture's own seed, count 1 and every default filled in. A model given as a
-    path is named by its folder; absolute paths and the user's name in them are never kept.
+    path is named by its folder; absolute paths and the user's name in them are never kept. Pictures
+    to begin with are named by what they hold. facts: "size" in pixels, where it follows from them,
+    and "outside", the pixels beyond a mask and how many of them changed.
     """
     model = _file_name(request.model)
     loras = [{**asdict(lora), "name": _file_name(lora.name)} for lora in request.loras]
-    values = {**request.to_json(), "model": model, "loras": loras}
+    values = {**_with_inputs_named(request).to_json(), "model": model, "loras": loras}
     return {
+        **facts,
         "version": VERSION,
         "program": PROGRAM,
         "request": values,
@@ -116,6 +128,8 @@ def _take(request: Request, name: str, value: object) -> tuple[Request, list[str
     ):
         return request, [f"The recipe's {name} is {value!r:.80} and left out."]
     # A path of another machine: opening one can even reach over the network.
+    if name in _INPUTS and not all(map(_INPUT.fullmatch, _INPUTS[name](value))):
+        return request, [f"The recipe's {name} cannot be found again, and is left out."]
     if name in _NAMES and any(found != _last_name(found) for found in _NAMES[name](value)):
         return request, [f"The recipe's {name} {value!r:.80} is a path and left out."]
     changed: dict[str, Any] = {**request.to_json(), name: value}
@@ -178,12 +192,14 @@ def _parameters(recipe: dict[str, object]) -> str:
     found = recipe["request"]
     request: dict[str, Any] = found if isinstance(found, dict) else {}
     guidance = request["guidance_scale"]
+    size = recipe.get("size")
+    width, height = size if isinstance(size, list) else (request["width"], request["height"])
     settings = {
         "Steps": request["steps"],
         "Sampler": request["sampler"],
         "CFG scale": None if guidance is None else f"{guidance + 1:g}",
         "Seed": request["seed"],
-        "Size": f"{request['width']}x{request['height']}",
+        "Size": f"{width}x{height}",
         "Model": request["model"],
         "Model hash": recipe["model_hash"] or None,
         "Shift": request["shift"],
@@ -210,6 +226,31 @@ def _lora_names(value: object) -> list[str]:
     entries = value if isinstance(value, list | tuple) else []
     return [str(entry.get("name", "")) for entry in entries if isinstance(entry, dict)]
 
+
+def _with_inputs_named(request: Request) -> Request:
+    """Return a request in which no picture is given by a path that leads anywhere."""
+    regions = (replace(region, mask=_last_name(region.mask)) for region in request.regions)
+    return request.with_values(
+        images=tuple(map(_last_name, request.images)),
+        mask=None if request.mask is None else _last_name(request.mask),
+        regions=tuple(regions),
+    )
+
+
+def _region_masks(value: object) -> list[str]:
+    """Return the masks of a recipe's regions, whatever is wrong with the rest of them."""
+    entries = value if isinstance(value, list | tuple) else []
+    return [str(entry.get("mask", "")) for entry in entries if isinstance(entry, dict)]
+
+
+_INPUTS: Final[Mapping[str, Callable[[object], list[str]]]] = MappingProxyType(
+    {
+        "images": lambda value: list(map(str, value)) if isinstance(value, list | tuple) else [],
+        "mask": lambda value: [] if value is None else [str(value)],
+        "regions": _region_masks,
+    }
+)
+"""The names of pictures to begin with, by field; only kept ones can be found again."""
 
 _NAMES: Final[Mapping[str, Callable[[object], list[str]]]] = MappingProxyType(
     {"model": lambda value: [str(value)], "loras": _lora_names}

@@ -59,8 +59,7 @@ def small(model: Path, *rest: str) -> list[str]:
 WRONG = {
     "an unknown option": (["--nonsense"], "--nonsense"),
     "an unknown command": (["paint"], "paint"),
-    "a command of a later version": (["edit", "x"], "edit"),
-    "an option of a later version": (["generate", "x", "--strength", "1"], "--strength"),
+    "an option of another command": (["generate", "x", "--strength", "1"], "--strength"),
     "a LoRA's wild weight": (["generate", "x", "--lora", "y.safetensors:9"], "9"),
     "a LoRA without name": (["generate", "x", "--lora", ":1"], "LoRA"),
     "no prompt": (["generate"], "PROMPT"),

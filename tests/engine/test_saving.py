@@ -39,13 +39,13 @@ def test_a_disk_that_fills_up_between_two_files_leaves_none_of_them(
 
 
 def test_a_cancel_is_heard_between_two_pictures_that_are_encoded(ask, tmp_path, monkeypatch):
-    encoded, encode = [], saving.encode_png
+    encoded, encode = [], saving.encode
 
     def counted(*arguments) -> bytes:
         encoded.append(1)
         return encode(*arguments)
 
-    monkeypatch.setattr(saving, "encode_png", counted)
+    monkeypatch.setattr(saving, "encode", counted)
     told = Told(stop=lambda told: told.steps[-1:] != [] and len(encoded) == 2)
     with pytest.raises(errors.Cancelled):
         paint(ask(steps=1, count=4), tmp_path, told)
