@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import JobState, Search
+from engine import JobState, Lora, Picture, Request, Search
 from engine.images.metadata import read_recipe
 from engine.images.open import open_picture
 from engine.journal.pictures import Album
@@ -162,3 +162,51 @@ def test_no_job_is_lost_or_doubled_by_a_few_kills(tmp_path):
 @pytest.mark.slow
 def test_no_job_is_lost_or_doubled_by_fifty_kills(tmp_path):
     kill_at_random_moments(tmp_path, 50, seed=2)
+
+
+MANY = 100_000
+PAGE_SECONDS = 0.15
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A journal of many pictures, as years of use leave it."""
+    folder = tmp_path_factory.mktemp("large")
+    store, _ = open_store(folder)
+    chance, album = random.Random(3), Album(store)
+    things = ["fox", "lake", "castle", "robot", "garden", "dragon", "ocean", "猫咪", "森林"]
+    for start in range(0, MANY, 10_000):
+        pictures = (_past(start + n, chance, things) for n in range(10_000))
+        album.add(tuple(pictures), "" if start % 20_000 else "v", 1.0)
+    store.close()
+    return folder
+
+
+def _past(number: int, chance: random.Random, things: list[str]) -> Picture:
+    prompt = " ".join(f"a {chance.choice(things)} number{number % 5000}" for _ in range(12))
+    loras = (Lora(f"lora{number % 30}.safetensors"),) if number % 3 else ()
+    request = Request(prompt=prompt, seed=number, model="demo-base", loras=loras)
+    recipe: dict[str, object] = {"request": request.to_json()}
+    return Picture(path=Path(f"/out/{number}.png"), recipe=recipe, width=1024, height=1024)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {}, {"words": "number4321"}, {"words": "a fox"}, {"words": "nu"}, {"words": "猫咪"},
+        {"words": "zebra"}, {"model": "demo-base"}, {"lora": "lora7.safetensors", "words": "fox"},
+        {"favourites": True, "words": "fox"}, {"trash": True, "words": "fox"},
+        {"session": "nobody", "words": "fox"}, {"session": "v"}, {"until": 1.0, "words": "fox"},
+        {"before": 2000, "words": "fox"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_hundred_thousand_pictures_are_searched_at_once(large, asked):
+    store, notices = open_store(large)
+    assert notices == ()
+    began = time.process_time()
+    found = Album(store).find(Search(**asked))
+    assert time.process_time() - began <= PAGE_SECONDS
+    assert len(found) <= 24
+    store.close()
