@@ -36,6 +36,8 @@ STEPS_FOLDER: Final = "steps"
 """Beside the pictures of a series, for what lies between its first steps and its last."""
 
 _FULL_PAUSE = 0.5
+_LEGIBLE: Final = 160
+"""Pixels of a cell that has room for its label."""
 _log = logging.getLogger(__name__)
 
 
@@ -94,7 +96,7 @@ class SheetPlan:
     def sheet(self, cells: tuple[Cell, ...], longest: int | None = None) -> Sheet:
         """Return the sheet with these cells; raise `BadRequest`.
 
-        longest: side in pixels of the largest picture, which cells need not exceed.
+        longest: side in pixels of the largest picture, which cells need not exceed by much.
         """
         return Sheet(
             cells=cells,
@@ -102,7 +104,7 @@ class SheetPlan:
             title=self.title,
             column_names=self.column_names,
             row_names=self.row_names,
-            side=self.side if longest is None else min(self.side, longest),
+            side=self.side if longest is None else min(self.side, max(longest, _LEGIBLE)),
         )
 
 

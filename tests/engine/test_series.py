@@ -23,9 +23,11 @@ from engine import (
     SeriesPlan,
     SheetPlan,
     Stage,
+    picture_size,
 )
 from engine.errors import report
 from engine.events import Cancelled, Done, Failed, Progress, Queued, Started
+from engine.images.open import open_picture
 
 COLOURS = ("red", "lime", "blue")
 
@@ -156,7 +158,7 @@ def test_a_sheet_shows_what_was_painted(painter, tmp_path):
     series = Series(painter, plan(item("red"), item("fail"), item("blue"), sheet=sheet))
     told = series.run()
     assert told.sheet == tmp_path / "sheets" / "all.png"
-    colours = {colour for _, colour in Image.open(told.sheet).getcolors(100_000)}
+    colours = {colour for _, colour in open_picture(told.sheet).getcolors(100_000)}
     assert {(255, 0, 0), (0, 0, 255)} <= colours
     assert (0, 255, 0) not in colours
 
@@ -268,3 +270,8 @@ def test_a_sheet_that_cannot_be_is_refused_before_anything_is_painted(tmp_path):
 def test_the_real_engine_is_such_a_painter(ask, engine):
     told = Series(engine, plan(Item(label="a", steps=(ask(),)))).run()
     assert told.items[0].picture.path.is_file()
+
+
+def test_the_cells_of_a_sheet_are_no_larger_than_they_need(painter, tmp_path):
+    told = Series(painter, plan(item("red"), sheet=SheetPlan(folder=tmp_path, side=512))).run()
+    assert 160 <= picture_size(told.sheet)[0] < 200
