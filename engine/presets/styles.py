@@ -43,7 +43,7 @@ class Style:
     settings: Mapping[str, float] = field(default_factory=dict)
 
     def apply(self, prompt: str) -> str:
-        """Return the style's sentences around a prompt; the stop of its last sentence comes once."""
+        """Return the style's sentences around a prompt; its last sentence ends but once."""
         before, after = self.prompt.split(SLOT)
         said = prompt.strip()
         if said.endswith(_STOPS):

@@ -36,8 +36,8 @@ class ModelEntry:
     """A model on offer.
 
     name: what a request calls it. precision: number types of its files. size: bytes of its files,
-    here or to be fetched. note: what to tell of a model that is not here. added: the user added it, and may take it off the list. sure: whether
-    something says which variant it is; the user can.
+    here or to be fetched. note: what to tell of a model that is not here. added: the user added it,
+    and may take it off the list. sure: whether something says which variant it is; the user can.
     """
 
     name: str

@@ -19,7 +19,8 @@ SCRIPTS = [
 ]  # fmt: skip
 BAD_SETTINGS = [
     {"sampler": ["euler"]}, {"sampler": "x" * 41}, {"model": "/etc/passwd"}, {"model": "../m"},
-    {"model": "\\\\host\\share\\m"}, {"model": "C:\\m"}, {"model": ""}, {"model": ".."}, {"loras": [{"weight": 1.0}]}, {"model": {"a": 1}},
+    {"model": "\\\\host\\share\\m"}, {"model": "C:\\m"}, {"model": ""}, {"model": ".."},
+    {"loras": [{"weight": 1.0}]}, {"model": {"a": 1}},
     {"loras": [{"name": "/etc/passwd"}]}, {"loras": [{"name": "..\\x", "weight": 1}]},
     {"loras": [{"name": "a", "weight": 1e9}]}, {"loras": [{"name": "a", "run": 1}]},
     {"loras": "a"}, {"loras": [["a"]]}, {"loras": [{"name": "a"}] * 33}, {"steps": "8"},
