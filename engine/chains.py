@@ -11,7 +11,7 @@ from typing import Final
 
 from engine.errors import BadRequest, FileRejected, NotFound
 from engine.images.metadata import read_recipe, request_from_recipe
-from engine.inputs import PREFIX, Inputs
+from engine.inputs import Inputs
 from engine.request import Request
 
 MAX_STEPS: Final = 64
@@ -140,9 +140,8 @@ def _read(name: str, inputs: Inputs) -> Link:
 
 
 def _is_kept(name: str, inputs: Inputs) -> bool:
-    if not name.startswith(PREFIX):
-        return False
     try:
-        return inputs.path(name).is_file()
+        inputs.path(name)
     except NotFound:
         return False
+    return True
