@@ -9,6 +9,7 @@ from engine.errors import NotFound
 from engine.variants.base import BASE
 from engine.variants.de_turbo import DE_TURBO
 from engine.variants.demo_base import DEMO_BASE
+from engine.variants.demo_omni import DEMO_OMNI
 from engine.variants.demo_turbo import DEMO_TURBO
 from engine.variants.edit import EDIT
 from engine.variants.omni_base import OMNI_BASE
@@ -45,6 +46,7 @@ __all__ = [
 VARIANTS: Final = (
     DEMO_TURBO,
     DEMO_BASE,
+    DEMO_OMNI,
     TURBO,
     BASE,
     TWINFLOW_TURBO,

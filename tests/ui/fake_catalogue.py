@@ -21,7 +21,7 @@ from engine import (
 from engine.storage import atomic_write
 from engine.variants import VARIANTS, by_name
 
-HERE = ("demo-turbo", "demo-base", "turbo", "base", "twinflow-turbo")
+HERE = ("demo-turbo", "demo-base", "demo-omni", "turbo", "base", "twinflow-turbo")
 """The rest of those that have public weights can be fetched."""
 
 

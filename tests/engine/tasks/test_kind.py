@@ -45,7 +45,7 @@ def test_the_task_follows_from_the_pictures(
     [
         ({"images": ("a.png", "b.png")}, "omni-base"),
         ({"images": ("a.png", "b.png"), "mask": "m.png"}, "not with 2"),
-        ({"images": ("a.png",), "task": "edit"}, "omni-base or edit"),
+        ({"images": ("a.png",), "task": "edit"}, "demo-omni or omni-base or edit"),
         ({"images": ("a.png",), "task": "inpaint"}, "no mask"),
         ({"images": ("a.png",), "task": "generate"}, "takes no pictures"),
         ({"images": ("a.png",), "mask": "m.png", "task": "redraw"}, "takes no mask"),

@@ -24,6 +24,7 @@ def test_names_are_unique_and_found():
     assert names == [
         "demo-turbo",
         "demo-base",
+        "demo-omni",
         "turbo",
         "base",
         "twinflow-turbo",
@@ -39,7 +40,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(NotFound) as caught:
         by_name("z-image-omni")
     assert "'z-image-omni'" in caught.value.message
-    assert "demo-turbo, demo-base, turbo, base" in caught.value.action
+    assert "demo-turbo, demo-base, demo-omni, turbo, base" in caught.value.action
 
 
 @EACH
@@ -92,6 +93,12 @@ def test_the_vocabulary_is_that_of_the_captions():
     from engine.demo.captions import vocabulary
 
     assert by_name("demo-turbo").vocabulary == vocabulary()
+
+
+def test_the_vocabulary_of_edits_is_that_of_captions_and_instructions():
+    from engine.demo.instructions import edit_vocabulary
+
+    assert by_name("demo-omni").vocabulary == edit_vocabulary()
 
 
 def test_the_numbers_are_those_of_the_publication():
