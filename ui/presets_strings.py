@@ -76,7 +76,6 @@ DELETE: Final = "Delete"
 KEEP_DEFAULTS: Final = "Use as this model's defaults"
 FORGET_DEFAULTS: Final = "Back to the program's defaults"
 NOT_OWN: Final = "Only presets that you saved can be deleted."
-FOREIGN_PRESET: Final = "Presets are saved only on the computer itself."
 
 
 def saved(title: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import gradio as gr
 from gradio.blocks import Block
 
-from engine import BadRequest, NotFound, Preset, Request
+from engine import NotFound, Preset, Request
 from ui import bindings
 from ui import presets_strings as words
 from ui.components import presets, styles
@@ -26,7 +26,7 @@ BOUND: Final = frozenset({"steps", "guidance_scale", "shift", "width", "height",
 
 
 class PresetHandlers:
-    """The handlers of the presets of a form."""
+    """The handlers of the presets of a form; what guests may not do, their presets refuse."""
 
     def __init__(
         self, page: PageContext, handlers: FormHandlers, parts: PresetParts, style: StylesParts
@@ -58,7 +58,6 @@ class PresetHandlers:
     @plain_errors()
     def save(self, title: str, with_prompt: bool, **values: object) -> Updates:
         """Keep the form as a preset of the user."""
-        self._check_owner()
         settings = self._settings(values)
         if not with_prompt:
             settings.pop("prompt")
@@ -70,7 +69,6 @@ class PresetHandlers:
     @plain_errors()
     def delete(self, title: str | None) -> Updates:
         """Delete a preset of the user."""
-        self._check_owner()
         if not title or not self._page.presets.is_own(title):
             raise NotFound(words.NOT_OWN)
         self._page.presets.remove(title)
@@ -79,7 +77,6 @@ class PresetHandlers:
     @plain_errors()
     def keep_defaults(self, **values: object) -> Updates:
         """Let the model begin with the form's settings from now on."""
-        self._check_owner()
         model = self._page.find_model(str(values["model"]))
         self._page.presets.keep_defaults(model.variant.name, self._settings(values))
         return {self._parts.note: presets.note_markup(words.defaults_kept(model.title))}
@@ -87,7 +84,6 @@ class PresetHandlers:
     @plain_errors()
     def forget_defaults(self, name: str) -> Updates:
         """Let the model begin with the program's settings again."""
-        self._check_owner()
         model = self._page.find_model(name)
         self._page.presets.forget_defaults(model.variant.name)
         return {self._parts.note: presets.note_markup(words.defaults_forgotten(model.title))}
@@ -141,7 +137,3 @@ class PresetHandlers:
     def _listed(self, chosen: str | None) -> Updates:
         offered = presets.choices(self._page.presets, chosen)
         return {self._parts.preset: gr.update(**offered)}
-
-    def _check_owner(self) -> None:
-        if not self._page.owner:
-            raise BadRequest(words.FOREIGN_PRESET)
