@@ -103,7 +103,6 @@ STAGES: Final = {
     "loading": "Loading the model",
     "encoding": "Reading the prompt",
     "preparing": "Looking at the picture",
-    "preparing": "Looking at the picture",
     "denoising": "Painting",
     "decoding": "Developing",
     "saving": "Saving",
