@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from engine import strict_json
@@ -20,8 +20,10 @@ from engine.errors import DownloadCorrupt, NetworkError
 from engine.hub.hosts import choose_hosts
 from engine.hub.reuse import sha256_of
 from engine.hub.watch import Patience, Watch
-from engine.hub.wire import Wire
 from engine.storage import atomic_write, disk_error, make_folder
+
+if TYPE_CHECKING:
+    from engine.hub.wire import Wire
 
 MAX_PROGRAM_BYTES: Final = 64 * 1024 * 1024
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -68,6 +70,9 @@ def prepare_relay(
     cancelled: asked several times a second. Raise `NetworkError`, `HostRefused`, `DiskError`,
     `DownloadCorrupt` for bytes that are not those expected, or `Cancelled`.
     """
+    # Nothing of it is there yet when the installer imports the engine.
+    from engine.hub.wire import Wire
+
     parts = urlsplit(source.question)
     hosts = choose_hosts(f"{parts.scheme}://{parts.netloc}")
     make_folder(folder)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Final
-
-from PIL import Image
+from typing import TYPE_CHECKING, Final
 
 from engine.checks import MIN_SIDE, SIDE_MULTIPLE
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Size = tuple[int, int]
 """Width and height in pixels."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 def picture_size(source: Path | bytes) -> tuple[int, int]:
-    """Return width and height in pixels of a picture that can be opened, upright.
+    """Return width and height in pixels of a picture held upright, by its header alone.
 
     Raise `NotFound`, or `FileRejected` with the reason.
     """
     # Pillow is not there yet when the installer imports the engine.
-    from engine.images.open import open_picture
+    from engine.images.open import picture_size as by_header
 
-    return open_picture(source).size
+    return by_header(source)

@@ -19,7 +19,7 @@ from engine.images.fit import (
     rounded_up,
     shaped,
 )
-from engine.images.open import picture_size
+from engine.images.measure import picture_size
 from engine.inputs import find_input
 from engine.request import MAX_PIXELS, Request, Task
 from engine.tasks.kind import decide_task

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from engine.errors import BadRequest
 from engine.images.fit import Size, cover
-from engine.images.mask import open_mask, together
 from engine.inputs import find_input
 from engine.request import Request
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ def read_masks(request: Request, seen: Size, base: Size, data_dir: Path) -> Mask
     seen: the picture's size as it is given, which the masks have. base: its size without what it is
     extended by. Raise an error of the tree for a mask that is none, or is empty.
     """
+    # Pillow is not there yet when the installer imports the engine.
+    from PIL import Image
+
+    from engine.images.mask import open_mask, together
+
     left, top, right, bottom = request.extend
     size = (base[0] + left + right, base[1] + top + bottom)
     notices = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from collections import namedtuple
 from dataclasses import dataclass, field
@@ -231,3 +232,10 @@ def test_on_debian_with_the_right_to_install_the_browser_comes_from_apt(monkeypa
         ("sudo", "-n", "apt-get", "update"),
         ("sudo", "-n", "apt-get", "install"),
     ]
+
+
+def test_the_engine_is_imported_before_any_package_is_there():
+    """The installer is a module of the engine, and runs on a Python that has nothing but itself."""
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-S", "-c", "import engine, engine.setup.install"]
+    subprocess.run(command, cwd=root, env={"PYTHONPATH": str(root)}, check=True)
