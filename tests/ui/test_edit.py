@@ -202,6 +202,24 @@ def test_a_result_that_is_known_is_not_added_again(edit, tab, upload, engine):
     assert tab.view == before
 
 
+def test_a_new_picture_has_a_chain_without_the_results_of_another(edit, tab, upload, engine):
+    for name in ("first.png", "second.png"):
+        tab.given = ()
+        tab.heed(edit.add(event(paths=[upload(name, len(name))]), *tab.state))
+        painted(engine, tab, "one")
+        shown = painted(engine, tab, "two")
+        arrive(edit, tab)
+    assert len(tab.view.chain.links) == 3
+    assert tab.view.pictures[tab.view.looked].url == shown.url
+    assert all(link.parent in {None, tab.images[0]} for link in tab.view.chain.links)
+
+
+def test_a_result_that_is_made_of_nothing_here_changes_no_picture(edit, tab, engine):
+    painted(engine, tab, "one")
+    updates = edit.recall(event(index=0), tab.shown, tab.view, tab.model)
+    assert updates and edit._parts.images not in updates
+
+
 def test_going_on_from_a_step_and_walking_back_make_branches(edit, tab, upload, engine):
     tab.heed(edit.add(event(paths=[upload(), upload("b.png", 2)]), *tab.state))
     photo, reference = tab.images

@@ -55,6 +55,11 @@ class View:
             before = self.chain.find(self.looked).parent
         return (None if before == self.looked else self.pictures.get(before or "")), after
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all steps."""
+        return frozenset(link.name for link in self.chain.links)
+
     def chosen(self) -> str:
         """Return the step that is looked at; raise `NotFound`."""
         if self.looked is None or not self.chain.has(self.looked):

@@ -141,7 +141,9 @@ class EditHandlers:
         if not fresh:
             return {self._parts.view: gr.skip()}
         for picture in fresh:
-            view = self._grown(view, picture)
+            # Older ones may be of another picture, which was edited before and has its own chain.
+            if picture is shown[0] or _source(picture) in {_source(shown[0]), *view.names}:
+                view = self._grown(view, picture)
         updates = self._look(view)
         if not given and (base := view.sides[0]) is not None:
             # The page was loaded again while it was painted.
@@ -175,7 +177,10 @@ class EditHandlers:
 
     def _restored(self, request: Request, view: View, model: str) -> Updates:
         found = tuple(filter(None, (self._known(name, view) for name in request.images)))
-        updates: Updates = self._choose(found, view, model) if found else {}
+        # Not empty: Gradio takes an empty answer for none at all.
+        updates: Updates = {self._parts.view: gr.skip()}
+        if found:
+            updates |= self._choose(found, view, model)
         if request.strength is not None:
             updates[self._parts.strength] = request.strength
         return updates
@@ -253,6 +258,12 @@ class EditHandlers:
     def _url(self, path: Path) -> str:
         """Return where the page serves a copy of a picture: the user's folders are not served."""
         return file_url(str(self._parts.pictures.move_resource_to_block_cache(path)))
+
+
+def _source(picture: Shown) -> str | None:
+    """Return the name of the picture that a result was made of."""
+    images = picture.request.get("images")
+    return str(images[0]) if isinstance(images, (list, tuple)) and images else None
 
 
 def _picture(index: object, given: tuple[Given, ...]) -> Given:
