@@ -44,14 +44,17 @@ def plan_batch(
     """Return the series that takes every picture through some requests.
 
     Results go to `folder` under the names of the pictures with another suffix; the second of two
-    equal names gets a number. sheet: file name of the contact sheet there, None = none. Raise
-    `BadRequest` where there are no pictures, or more than 1000.
+    equal names gets a number, and so does one that is the name of a picture there. sheet: file name
+    of the contact sheet there, None = none. Raise `BadRequest` where there are no pictures, or more
+    than 1000.
     """
     if not pictures:
         raise BadRequest(
             "There are no pictures to edit.", "Give PNG, JPEG or WebP files, or a folder of them."
         )
-    taken: set[str] = set() if sheet is None else {sheet.lower()}
+    taken = _names_in(folder, pictures)
+    if sheet is not None:
+        taken.add(sheet.lower())
     items = tuple(
         Item(
             label=picture.name,
@@ -62,6 +65,13 @@ def plan_batch(
     )
     plan = None if sheet is None else SheetPlan(folder=folder, name=sheet)
     return SeriesPlan(items=items, sheet=plan)
+
+
+def _names_in(folder: Path, pictures: Sequence[Path]) -> set[str]:
+    """Return the names of the pictures that lie in a folder, which a result there would replace."""
+    there = folder.resolve()
+    near = (one for one in pictures if not is_remote(str(one)))
+    return {one.name.lower() for one in near if one.parent.resolve() == there}
 
 
 def _begun(request: Request, picture: Path) -> Request:

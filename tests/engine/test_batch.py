@@ -51,6 +51,13 @@ def test_no_result_takes_the_place_of_another(tmp_path):
     assert {item.output.folder for item in plan.items} == {tmp_path}
 
 
+def test_no_result_takes_the_place_of_the_picture_it_is_made_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pictures = [Path("Cat.png"), tmp_path / "dog.jpg", tmp_path / "elsewhere/fox.png"]
+    plan = plan_batch(pictures, STEPS[:1], tmp_path, ".png", None)
+    assert [item.output.name for item in plan.items] == ["Cat-2.png", "dog.png", "fox.png"]
+
+
 def test_a_sheet_can_be_left_out(tmp_path):
     plan = plan_batch([tmp_path / "a.png"], STEPS[:1], tmp_path, ".png", None)
     assert plan.sheet is None
