@@ -226,11 +226,18 @@ class _Worker:
             broken = error if isinstance(error, WorkerLost) else described.exception()
             if broken is not None:
                 self._send(WorkerBroken(error=report(_logged(broken))))
-            self._send(_ending(job, attempt))
+            self._end(job, attempt)
             if broken is None:
                 self._send(described.result())
 
         return ended
+
+    def _end(self, job: str, attempt: Future[Result]) -> None:
+        """Send the terminal event of a job; a result that cannot travel is a failure of ours."""
+        try:
+            self._send(_ending(job, attempt))
+        except (TypeError, ValueError) as error:
+            self._send(events.Failed(job=job, error=report(_logged(error))))
 
     def _hooks(self, job: str) -> Hooks:
         def emit(step: Step) -> None:

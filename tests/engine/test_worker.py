@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import queue
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,7 @@ from engine.jobs.order import (
 )
 from engine.request import Request
 from engine.worker import Painter, serve
-from tests.engine.fakes import STATE, Script, tune
+from tests.engine.fakes import STATE, Script, result, tune
 
 
 def order(prompt: str, job: str = "job") -> Order:
@@ -96,6 +97,21 @@ def test_a_cancelled_job_ends_so():
 def test_the_end_of_the_inbox_stops_the_last_job():
     (ending,) = endings(told(order("hold")))
     assert ending == events.Cancelled(job="job")
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), object()])
+def test_an_ending_that_cannot_be_sent_still_ends_the_job(wrong):
+    sent: list[object] = []
+
+    def send(message: object) -> None:
+        wire.encode(message)
+        sent.append(message)
+
+    script = Script()
+    made = replace(script.painter(), paint=lambda *_: replace(result(), seconds={"total": wrong}))
+    serve(iter([order("x")]), send, lambda: made)
+    ending, state = sent[-2:]
+    assert (type(ending), ending.error.code, state) == (events.Failed, "bug", STATE)
 
 
 def test_a_worker_that_lost_its_card_asks_to_be_replaced_before_it_ends_the_job():

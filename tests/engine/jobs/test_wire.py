@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -73,6 +78,27 @@ MESSAGES = [
     events.Failed(job="1", error=REPORT),
     events.Cancelled(job="1"),
 ]
+
+
+def parts_of(kind: object) -> Iterator[type]:
+    """The dataclasses and enums among a type and its arguments."""
+    if inspect.isclass(kind) and (is_dataclass(kind) or issubclass(kind, Enum)):
+        yield kind
+    for argument in get_args(kind):
+        yield from parts_of(argument)
+
+
+def test_whatever_a_message_can_hold_is_known_to_both_sides():
+    known = {*wire.RECORDS.values(), *wire.ENUMS.values()}
+    held = {
+        part
+        for record in wire.RECORDS.values()
+        for name, hint in get_type_hints(record).items()
+        if name in {field.name for field in fields(record)}
+        for part in parts_of(hint)
+    }
+    assert events.Stage in held
+    assert held <= known
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
