@@ -199,7 +199,8 @@ def _without_effect(request: Request, variant: Variant) -> Iterator[str]:
 def _without_picture(request: Request, frame: Frame) -> Iterator[str]:
     """Yield what is set for pictures and masks that the task does not use."""
     plain, task = Request(prompt=""), frame.task
-    if request.strength is not None and task not in STRENGTHS:
+    # The page's control stands at a default, whatever the task comes to.
+    if request.strength not in {None, *STRENGTHS.values()} and task not in STRENGTHS:
         yield f"strength is ignored. The task {task} begins with noise."
     masking = ("feather", "fill", "soft", "masked_only")
     moved = [name for name in masking if getattr(request, name) != getattr(plain, name)]

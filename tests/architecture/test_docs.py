@@ -21,7 +21,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)\)")
 FILE = re.compile(r"(?<![\w./-])(?:engine|ui|tests|docs)/[\w./-]*\w")
 DOCUMENTS = ("README.md", "docs", "engine/demo/README.md")
 APP = ("python app.py", "python3 app.py", "./start.sh", "start.bat")
-COMMANDS = ("generate", "models", "convert", "bench", "doctor")
+COMMANDS = ("generate", "edit", "inpaint", "batch", "models", "convert", "bench", "doctor")
 CHEAP = tuple(f"python app.py {words}" for words in ("generate", "models list", "models info"))
 NEEDED = by_name("demo-turbo").folder, by_name("demo-base").folder
 
