@@ -95,13 +95,14 @@ class PageContext:
     def admit(self, request: Request) -> None:
         """Raise an error of the tree for a request that may not, or cannot, be painted."""
         _check_inputs(request)
-        if self.guests is not None:
-            self.guests.check(request)
         model = self.find_model(request.model)
         if model.availability is Availability.FETCH:
             raise NotFound(strings.not_here(model.title), strings.NOT_HERE_ACTION)
         if model.availability is not Availability.HERE:
             raise NotFound(model.note)
+        # After the model's name was found on the list, for this opens what it names.
+        if self.guests is not None:
+            self.guests.check(request)
         for lora in request.loras:
             self._admit_lora(lora, request)
 

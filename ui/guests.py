@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass, field
 from typing import Final
@@ -41,8 +42,9 @@ class Guests:
         self._visits.discard(visit)
 
     def check(self, request: Request) -> None:
-        """Raise `BadRequest` for more than a guest may ask for."""
-        pixels = (request.width or 0) * (request.height or 0)
+        """Raise `BadRequest` for more than a guest may ask for, else an error of the tree."""
+        # A picture that is changed brings a size of its own, and one side alone leaves the other.
+        pixels = math.prod(self.engine.painted_size(request))
         for what, value, most in (
             ("pixels", pixels, MAX_PIXELS),
             ("steps", request.steps or 0, MAX_STEPS),

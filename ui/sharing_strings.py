@@ -38,7 +38,7 @@ TUNNEL_ACTION: Final = (
 LOGIN: Final = "User name: guest. The password comes from whoever gave you the link."
 SHARING_UNKNOWN: Final = "That is not on offer."
 GUESTS_WAITING_ACTION: Final = "Wait until one is done."
-GUEST_LIMIT_ACTION: Final = "Ask for less."
+GUEST_LIMIT_ACTION: Final = "Ask for less, or for a smaller picture."
 
 
 def tunnel_failed(reason: str) -> str:

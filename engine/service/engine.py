@@ -42,6 +42,7 @@ from engine.service.workshop import Workshop
 from engine.settings import Settings, models_folder
 from engine.storage import project_root, sweep_temporary
 from engine.tasks.find import find_model
+from engine.tasks.frame import frame_of
 from engine.tasks.kind import intention
 from engine.variants import VARIANTS, Variant, by_name
 
@@ -266,6 +267,17 @@ class Engine:
         Raise `BadRequest` where it cannot be done, `NotFound` or `FileRejected` for its model.
         """
         return intention(request, self.model(request.model))
+
+    def painted_size(self, request: Request) -> tuple[int, int]:
+        """Return width and height in pixels at which the model paints each picture of a request.
+
+        Raise an error of the tree for a request that cannot be painted.
+        """
+        variant = self.model(request.model)
+        if not request.images:
+            usual = variant.defaults
+            return request.width or usual.width, request.height or usual.height
+        return frame_of(request, variant, self._settings.data_dir).size
 
     def hardware_presets(self) -> tuple[HardwarePreset, ...]:
         """Return what suits graphics cards of usual sizes; what is wrong with others is logged."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
 from engine import BadRequest, CancelledError, QueueFull, Request, ResourceError, UserError
 from tests.ui.conftest import another_page, free_port
@@ -263,6 +265,7 @@ def test_guests_are_counted(engine):
     "much",
     [
         {"width": 2048, "height": MAX_PIXELS // 2048 + 16},
+        {"width": 4096, "model": "base"},
         {"steps": MAX_STEPS + 1},
         {"count": MAX_COUNT + 1},
     ],
@@ -271,6 +274,17 @@ def test_a_guest_gets_no_more_than_guests_may(engine, much):
     with pytest.raises(BadRequest, match="more than a guest"):
         Guests(engine).submit(Request(prompt="x", **much), "a")
     Guests(engine).check(Request(prompt="x", steps=MAX_STEPS, count=MAX_COUNT))
+
+
+def test_a_guests_picture_is_no_way_around_the_limit(engine):
+    guests, large = Guests(engine), io.BytesIO()
+    Image.new("L", (2048, 1100), 255).save(large, "PNG")
+    name = engine.keep_input(large.getvalue())
+    given = Request(prompt="x", model="demo-turbo", images=(name,), mask=name)
+    for wanted in (given, given.with_values(mask=None, extend=(0, 0, 0, 64))):
+        with pytest.raises(BadRequest, match="more than a guest"):
+            guests.check(wanted)
+    guests.check(given.with_values(masked_only=True))
 
 
 def test_guests_wait_in_a_short_queue_and_their_pictures_lie_apart(engine):
