@@ -12,14 +12,17 @@ from engine import Language
 from ui.components.language import language_markup
 from ui.languages import TRANSLATED, choose_language, words_of
 
-UI = Path(__file__).parents[2] / "ui"
+ROOT = Path(__file__).parents[2]
 PLACE = re.compile(r"\{\w*\}")
 
 
 def sentences() -> set[str]:
-    """Every text in the files of the page's sentences; of those with values, the fixed parts."""
+    """Every text in the files of the page's sentences and of the models, which name their sizes.
+
+    Of those with values, the fixed parts.
+    """
     found: set[str] = set()
-    for file in UI.glob("*strings.py"):
+    for file in (*ROOT.glob("ui/*strings.py"), *ROOT.glob("engine/variants/*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.add(node.value)
