@@ -61,6 +61,10 @@ class Rest(Protocol):
         """Give a network, on the meta device, the pieces that need not be read; return them."""
         ...
 
+    def filled(self, path: str) -> None:
+        """Hear that a tensor was filled, and that what reading it took is free."""
+        ...
+
     def take(self, piece: str, network: nn.Module) -> None:
         """Take a piece of a network, which was filled."""
         ...
@@ -80,6 +84,9 @@ class Resident:
     def recall(self, network: nn.Module) -> Collection[str]:
         """Return that everything must be read."""
         return ()
+
+    def filled(self, path: str) -> None:
+        """Leave everything as it is."""
 
     def take(self, piece: str, network: nn.Module) -> None:
         """Do nothing: there are no pieces."""
@@ -128,6 +135,7 @@ def fill(module: nn.Module, source: WeightSource, dialect: Dialect, target: Targ
     last = {target.rest.piece(name): name for name in wanted}
     for name in wanted:
         _fill_one(module, name, needed[name], _Blocks(source, pieces[name], target))
+        target.rest.filled(name)
         piece = target.rest.piece(name)
         if piece is not None and last[piece] == name:
             target.rest.take(piece, module)

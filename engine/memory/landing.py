@@ -80,6 +80,11 @@ class Landing:
         """Return that every piece must be read."""
         return ()
 
+    def filled(self, path: str) -> None:
+        """Give back what reading took: kept, it would add up to another piece's memory."""
+        if self.piece(path) is not None:
+            give_back()
+
     def take(self, piece: str, network: nn.Module) -> None:
         """Move a piece that was filled into a slab."""
         self._laid_out(piece, network).pack(self._locks)
