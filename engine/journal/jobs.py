@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from engine.errors import NotFound
+from engine.errors import BadRequest, NotFound
 from engine.jobs import wire
 from engine.jobs.order import Order
 from engine.journal.store import Store
@@ -95,12 +95,15 @@ class JobLog:
                 "UPDATE jobs SET state = 'waiting', attempts = attempts - 1 WHERE state = 'running'"
             )
 
-    def resume(self, job: str) -> None:
-        """Note that a job that was stopped waits again, as if it had never been tried."""
+    def resume(self, job: str) -> bool:
+        """Note that a job waits again, as if it had never been tried; False: it was not stopped."""
         with self._store.write() as connection:
-            connection.execute(
-                "UPDATE jobs SET state = 'waiting', attempts = 0 WHERE id = ?", (job,)
+            changed = connection.execute(
+                "UPDATE jobs SET state = 'waiting', attempts = 0"
+                " WHERE id = ? AND state = 'stopped'",
+                (job,),
             )
+            return changed.rowcount > 0
 
     def arrange(self, jobs: Sequence[str]) -> None:
         """Note the order in which jobs wait."""
@@ -161,6 +164,6 @@ def _order(line: bytes) -> Order | None:
     """Read an order; None for one that another version of the program wrote differently."""
     try:
         found = wire.decode(line)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, BadRequest):
         return None
     return found if isinstance(found, Order) else None

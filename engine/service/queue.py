@@ -74,13 +74,12 @@ class Queue:
 
     def resume(self, job: str, session: str | None = None) -> None:
         """Let a job that was stopped wait with the others; raise `NotFound` or `QueueFull`."""
-        found = self.job(job, session)
-        if found.state is not JobState.STOPPED or self._history is None:
-            raise NotFound(f"The job {job!r:.40} was not stopped.", "Look at the queue again.")
-        order = self._history.jobs.order(job, session)
+        self.job(job, session)
         self._workshop.check_room()
-        self._history.jobs.resume(job)
-        self._workshop.accept(order)
+        # Asked of the journal alone: two clicks at once must not paint the job twice.
+        if self._history is None or not self._history.jobs.resume(job):
+            raise NotFound(f"The job {job!r:.40} was not stopped.", "Look at the queue again.")
+        self._workshop.accept(self._history.jobs.order(job, session))
 
     def job(self, job: str, session: str | None = None) -> QueuedJob:
         """Return a job by its id; raise `NotFound`."""

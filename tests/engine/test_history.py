@@ -278,11 +278,14 @@ def test_a_stopped_job_can_be_given_up(start, easel):
     assert start(easel).queue.jobs() == ()
 
 
-def test_a_job_of_another_version_is_given_up_and_said(start, easel, caplog):
+@pytest.mark.parametrize(
+    "change", ["'{\"~kind\": \"Later\"}'", "replace(line, '\"count\": 1', '\"count\": 65')"]
+)
+def test_a_job_of_another_version_is_given_up_and_said(start, easel, caplog, change):
     engine = start(easel)
     job = engine.submit(Request(prompt="hold"))
     with engine.history._store.write() as connection:
-        connection.execute("UPDATE jobs SET line = ? WHERE id = ?", (b'{"~kind": "Later"}', job))
+        connection.execute(f"UPDATE jobs SET line = CAST({change} AS BLOB)")
     engine.close()
     assert start(easel).queue.jobs() == ()
     assert f"The job {job} was written by another version" in caplog.text
@@ -463,6 +466,21 @@ def test_a_disk_that_fails_costs_the_line_in_the_history_and_not_the_job(
     with pytest.raises(DiskError):
         engine.submit(Request(prompt="x"))
     assert engine.queue.jobs() == ()
+
+
+def test_a_stopped_job_asked_for_twice_at_once_waits_once(start, easel, monkeypatch):
+    engine = start(easel)
+    engine.submit(Request(prompt="hold"))
+    assert easel.begun.wait(10)
+    log = engine.history.jobs
+    order = replace(engine.queue.jobs()[0], id="stopped", state=JobState.STOPPED)
+    log.accept(replace(easel.orders[0], job=order.id))
+    log.end(order.id, JobState.STOPPED)
+    monkeypatch.setattr(type(engine.queue), "job", lambda *_: order)
+    engine.queue.resume(order.id)
+    with pytest.raises(NotFound, match="was not stopped"):
+        engine.queue.resume(order.id)
+    assert len(engine.queue.jobs()) == 2
 
 
 def test_a_job_taken_up_again_is_told_from_one_that_was_just_accepted(start, easel):
