@@ -25,7 +25,12 @@ def recover(history: History) -> tuple[Order, ...]:
     let us write down anew, for the next start.
     """
     orders = list[Order]()
-    for row in history.jobs.unended():
+    try:
+        rows = history.jobs.unended()
+    except DiskError as error:
+        _log.error("What waited is left for the next start: %s", error)
+        return ()
+    for row in rows:
         try:
             orders.extend(_recovered(row, history))
         except DiskError as error:

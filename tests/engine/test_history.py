@@ -28,7 +28,7 @@ from engine import (
 from engine.images.metadata import make_recipe
 from engine.inputs import find_input
 from engine.jobs.desk import MAX_WAITING
-from engine.journal.jobs import MAX_ATTEMPTS
+from engine.journal.jobs import MAX_ATTEMPTS, JobLog
 from engine.journal.store import FILE
 from engine.service.links import ThreadLink
 from engine.storage import atomic_write, make_folder
@@ -466,6 +466,18 @@ def test_a_disk_that_fails_costs_the_line_in_the_history_and_not_the_job(
     with pytest.raises(DiskError):
         engine.submit(Request(prompt="x"))
     assert engine.queue.jobs() == ()
+
+
+def test_a_disk_that_fails_at_the_start_keeps_no_one_from_painting(
+    start, easel, monkeypatch, caplog
+):
+    def fail(*_):
+        raise DiskError("The disk is gone.")
+
+    monkeypatch.setattr(JobLog, "unended", fail)
+    engine = start(easel)
+    assert isinstance(ending(engine, engine.submit(Request(prompt="x"))), events.Done)
+    assert "The disk is gone." in caplog.text
 
 
 def test_a_stopped_job_asked_for_twice_at_once_waits_once(start, easel, monkeypatch):
