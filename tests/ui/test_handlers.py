@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import gradio as gr
 import pytest
 
-from engine import BadRequest, Request
+from engine import BadRequest, Cancelled, QueueFull, Request
 from tests.ui.building import built, handlers_of
 from ui import bindings
 from ui.context import PageContext
@@ -97,6 +97,23 @@ def run(jobs: JobHandlers, engine, **changes) -> tuple[str, list]:
     handler = jobs.generate(("browser", "tab"), (), VISIT, **fields(engine, **changes))
     told = asyncio.run(told_by(handler))
     return told[0][jobs._parts.job], told
+
+
+def test_a_form_that_is_not_taken_whole_leaves_no_job(jobs, engine, monkeypatch):
+    taken, submit = [], engine.submit
+
+    def take_one(*given, **named) -> str:
+        if taken:
+            raise QueueFull("There is no room.")
+        taken.append(submit(*given, **named))
+        return taken[0]
+
+    engine.go_on.clear()
+    monkeypatch.setattr(engine, "submit", take_one)
+    with pytest.raises(gr.Error, match="no room"):
+        run(jobs, engine, prompt="a __demo-colour__ heart", count=2)
+    engine.go_on.set()
+    assert isinstance(list(engine.events(taken[0]))[-1], Cancelled)
 
 
 def begin(jobs: JobHandlers, engine, visitor=("browser", "tab")) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +79,7 @@ class JobHandlers:
         All are accepted at once, so that none is lost when the page is closed.
         """
         with plain_errors():
-            jobs = [self._submit(one, visitor) for one in await self._admitted(values)]
+            jobs = self._submit_all(await self._admitted(values), visitor)
             async for updates in self._watch_all(jobs, shown, request):
                 yield updates
 
@@ -109,6 +110,16 @@ class JobHandlers:
         for one in wanted:
             await asyncio.to_thread(self._page.admit, one)
         return wanted
+
+    def _submit_all(self, wanted: tuple[Request, ...], visitor: tuple[str, str]) -> list[str]:
+        """Hand over all or none: of jobs that are not shown nobody would know."""
+        with ExitStack() as undo:
+            jobs = []
+            for one in wanted:
+                jobs.append(self._submit(one, visitor))
+                undo.callback(self._page.engine.cancel, jobs[-1])
+            undo.pop_all()
+        return jobs
 
     def _submit(self, request: Request, visitor: tuple[str, str]) -> str:
         job = self._page.submit(request, visitor[0])
