@@ -21,6 +21,7 @@ from ui.context import PageContext
 from ui.events import watch
 from ui.handlers import plain_errors
 from ui.uploads import uploaded
+from ui.visitors import new_secret
 
 SETTLED: Final = frozenset({"device", "precision"})
 """What the owner's settings decide."""
@@ -114,7 +115,8 @@ def _typed(
 
 async def _painted(page: PageContext, request: Request) -> Result:
     """Have a request painted, holding no thread meanwhile; raise an error of the tree."""
-    async for view in watch(page.engine, page.submit(request)):
+    # A visitor's job without a browser is nobody else's to see.
+    async for view in watch(page.engine, page.submit(request, new_secret())):
         if view.error is not None:
             raise from_report(view.error)
         if view.result is not None:

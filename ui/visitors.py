@@ -42,7 +42,10 @@ class Visitors:
 
     def look_away(self, visit: str, job: str) -> None:
         """Note that a visit watches a job no more."""
-        self._watched.get(visit, set()).discard(job)
+        jobs = self._watched.get(visit, set())
+        jobs.discard(job)
+        if not jobs:
+            self._watched.pop(visit, None)
 
     def leave(self, visit: str) -> None:
         """Note that a visit watches nothing any more."""

@@ -69,3 +69,10 @@ def test_a_visit_may_watch_several_jobs():
     visitors.look_away("visit", "a")
     assert visitors.unwatched("browser") == ("a",)
     assert visitors.unwatched("browser", "edit") == ()
+
+
+def test_a_visit_that_watches_nothing_takes_no_room():
+    visitors = Visitors()
+    visitors.look_at("visit", "a")
+    visitors.look_away("visit", "a")
+    assert visitors._watched == {}
