@@ -26,6 +26,7 @@ const extendTo = (ratio) => {
 
 // Pictures
 const place = (picture, blob, name) => {
+  scene.picture?.close();
   Object.assign(scene, { picture, name, blob, width: picture.width, height: picture.height });
   scene.layers.fill(null);
   scene.prompts.fill('');
@@ -45,6 +46,7 @@ const decode = async (blob) => {
     const picture = await createImageBitmap(blob);
     if (picture.width * picture.height <= MOST_PIXELS) return picture;
     say(words.large.replace('{}', `${picture.width} × ${picture.height}`), true);
+    picture.close();
   } catch {
     say(words.unreadable, true);
   }
@@ -100,6 +102,7 @@ const arrive = async (sending) => {
 };
 const removePicture = () => {
   loads++;
+  scene.picture?.close();
   Object.assign(scene, { picture: null, name: '', blob: null, width: 1, height: 1, extend: [0, 0, 0, 0], painted: [] });
   scene.layers.fill(null);
   history.forget();
