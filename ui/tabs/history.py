@@ -141,10 +141,18 @@ def _build_filters() -> tuple[Component, ...]:
             label=words.WORDS, placeholder=words.WORDS_HINT, elem_id="history-words", scale=3
         )
         model = gr.Dropdown(
-            [(words.ANY_MODEL, "")], value="", label=words.MODEL, elem_id="history-model"
+            [(words.ANY_MODEL, "")],
+            value="",
+            label=words.MODEL,
+            elem_id="history-model",
+            min_width=200,
         )
         lora = gr.Dropdown(
-            [(words.ANY_LORA, "")], value="", label=words.LORA, elem_id="history-lora"
+            [(words.ANY_LORA, "")],
+            value="",
+            label=words.LORA,
+            elem_id="history-lora",
+            min_width=200,
         )
         days = [
             gr.Textbox(label=label, placeholder=words.DAY_HINT, elem_id=name, min_width=120)
