@@ -305,7 +305,7 @@ def test_pictures_are_written_and_told_in_json(run, tiny_model, tmp_path):
     for line in told:
         assert set(line) == {
             "path", "seed", "model", "precision", "steps", "nfe", "skipped", "seconds",
-            "peak_memory", "plan", "warnings",
+            "peak_memory", "plan", "warnings", "outside",
         }  # fmt: skip
         assert (line["precision"], line["steps"], line["nfe"]) == ("fp32", 4, 4)
         assert line["model"] == tiny_model.name

@@ -38,7 +38,7 @@ def running(tmp_path_factory):
 
 
 def worker_of(engine: Engine) -> int:
-    return engine._link._process.pid
+    return engine._workshop._link._process.pid
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 # A whole program: it takes what was left, accepts more jobs, and says which it accepted.
 PROGRAM = """
 import io, random, sys, time
+from contextlib import suppress
 from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -88,7 +89,8 @@ for number in range(wanted):
 while engine.queue.jobs():
     for job in engine.queue.jobs():
         if job.state == "stopped":
-            engine.queue.resume(job.id)
+            with suppress(QueueFull):
+                engine.queue.resume(job.id)
     time.sleep(0.01)
 engine.close()
 sys.stdout.write("empty\\n")

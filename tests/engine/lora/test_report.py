@@ -44,7 +44,7 @@ def test_a_report_tells_of_a_picture_without_opening_it(place, base, tmp_path, m
     _, path = file_of("kohya", base, tmp_path, **url)
     if place == "beside":
         (tmp_path / "cat.webp").write_bytes(b"RIFF")
-    monkeypatch.setattr("engine.lora.thumbnail.open_picture", None)
+    monkeypatch.setattr("engine.images.thumbnails.open_picture", None)
     assert describe_lora(path, CONFIG).has_thumbnail is (place != "nowhere")
 
 
