@@ -313,6 +313,7 @@ def _attribute(markup: str) -> str:
 
 
 def test_a_page_without_a_journal_says_so(tmp_path: Path, engine):
+    engine.history._store.close()
     engine._history = None
     history = handlers_of(built(PageContext(engine=engine)), HistoryHandlers)
     assert words.NO_HISTORY in named(history.open(*ALL, OWNER))["history-note"]

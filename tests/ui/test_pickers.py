@@ -89,7 +89,7 @@ def test_a_model_of_which_nothing_says_what_it_is_is_asked_about_once(demo, form
 def test_visitors_are_not_asked_and_may_not_answer(engine):
     engine.shelves.added["mine"] = model("mine", sure=False)
     guest = handlers_of(built(PageContext(engine=engine, owner=False)), FormHandlers)
-    assert guest.choose_model("mine", "", "")[guest._form.model_note] == ""
+    assert guest.choose_model("mine", "", "")[guest.form.model_note] == ""
     with pytest.raises(gr.Error, match="only on the computer itself"):
         guest.settle(event(variant="base"), "mine", "", "")
 

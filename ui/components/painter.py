@@ -18,6 +18,7 @@ from gradio.components import Component
 from ui import painter_strings as strings
 from ui.components.ids import Ids
 from ui.components.painter_parts import painter_markup
+from ui.markup import tag
 
 SCRIPTS: Final = Path(__file__).parents[1] / "static" / "painter"
 ORDER: Final = ("raster", "pack", "store", "view", "gestures", "marks", "keys", "main", "files")
@@ -57,7 +58,7 @@ def build_painter(ids: Ids, doors: Sequence[Callable[..., object]]) -> Painter:
     holders = {
         field: gr.HTML(
             start,
-            html_template="<i></i>",
+            html_template=tag("i"),
             js_on_load=_with({"tab": ids.tab, "field": field}, HOLDER_SCRIPT),
             visible="hidden",
             **ids.mark(field),

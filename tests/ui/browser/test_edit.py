@@ -57,7 +57,7 @@ def test_a_picture_is_edited_compared_and_walked_back(visit: Visit, photo, compl
     tab = visit()
     open_tab(tab)
     choose(tab, photo)
-    expect(tab.locator("#edit-intention")).to_contain_text("Guided redraw")
+    expect(tab.locator("#edit-intention")).to_contain_text("Edits by instruction")
     edit(tab, "make it red", 2)
     edit(tab, "make it blue", 3)
     expect(tab.locator(".chain .from")).to_have_text(words.branch_from(1))
