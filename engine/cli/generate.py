@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Final
 
 from engine.cli.files import check_file
 from engine.cli.options import request_of
@@ -15,6 +17,9 @@ from engine.events import Done, Failed, JobEvent, Picture, Progress, Result, War
 from engine.jobs.order import Output
 from engine.service import Engine
 from engine.settings import Settings
+
+PICTURES: Final = (".png", ".webp", ".jpg", ".jpeg")
+"""Ends of a picture's name, each of which says how it is written."""
 
 
 def generate(options: argparse.Namespace) -> int:
@@ -33,22 +38,23 @@ def _output(options: argparse.Namespace, settings: Settings, count: int) -> Outp
     """Return where the pictures go; raise before anything is painted if they cannot go there."""
     latents: Path | None = options.save_latents
     if latents is not None:
-        _check_suffix(latents, ".safetensors", "--save-latents")
+        _check_suffix(latents, (".safetensors",), "--save-latents")
         check_file(latents, "--save-latents")
     out: Path | None = options.out
     if out is None:
         return Output(folder=settings.output_folder, latents=latents)
-    _check_suffix(out, ".png", "-o")
+    _check_suffix(out, PICTURES, "-o")
     output = Output(folder=out.parent, name=out.name, latents=latents)
     for name in output.file_names(count) or ():
         check_file(output.folder / name, "-o")
     return output
 
 
-def _check_suffix(path: Path, suffix: str, option: str) -> None:
-    if path.suffix.lower() != suffix:
+def _check_suffix(path: Path, suffixes: Sequence[str], option: str) -> None:
+    if path.suffix.lower() not in suffixes:
         raise BadRequest(
-            f"{option} {str(path)!r:.200} does not end in {suffix}.", f"Name it NAME{suffix}."
+            f"{option} {str(path)!r:.200} does not end in {' or '.join(suffixes)}.",
+            f"Name it NAME{suffixes[0]}.",
         )
 
 

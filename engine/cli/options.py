@@ -99,7 +99,8 @@ def _add_painting(commands: argparse._SubParsersAction[Parser]) -> None:
         parser.add_argument("prompt", metavar="PROMPT", help="what to paint")
         parser.add_argument(
             "-o", dest="out", metavar="OUT.png", type=Path,
-            help="file to write; of several: OUT-1.png ... (default: a fresh name in outputs)",
+            help="file to write, a .png, .webp or .jpg; of several: OUT-1.png ... "
+            "(default: a fresh name in outputs)",
         )  # fmt: skip
         add_options(parser)
         _add_painting_options(parser)

@@ -75,7 +75,9 @@ WRONG = {
     "no picture": (["generate", "x", "--count", "0"], "number of pictures is 0"),
     "an unknown precision": (["generate", "x", "--precision", "fp8"], "fp8"),
     "a card with no memory": (["generate", "x", "--vram", "-4"], "-4"),
-    "an output that is no PNG": (["generate", "x", "-o", "out.jpg"], "out.jpg"),
+    "an output that is no picture": (
+        ["generate", "x", "-o", "out.gif"], "'out.gif' does not end in .png or .webp or .jpg",
+    ),
     "an output folder that is not there": (["generate", "x", "-o", "no/out.png"], "folder no"),
     "latents in a folder that is not there": (
         ["generate", "x", "--save-latents", "no/l.safetensors"], "folder no",
@@ -320,6 +322,16 @@ def test_without_json_the_path_alone_is_told(run, tiny_model, tmp_path):
     assert (code, out) == (0, [str(tmp_path / "one.png")])
     with Image.open(out[0]) as picture:
         assert picture.size == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.webp", "WEBP"), ("a.jpg", "JPEG"), ("a.JPEG", "JPEG")]
+)
+def test_the_end_of_the_name_says_how_a_picture_is_written(run, tiny_model, name, kind):
+    assert run("generate", "a cat", *small(tiny_model), "-o", name)[0] == 0
+    with Image.open(name) as picture:
+        assert picture.format == kind
+    assert read_recipe(Path(name))["request"]["prompt"] == "a cat"
 
 
 def test_what_fails_while_painting_is_told_like_wrong_input(run, tiny_model, tmp_path):
