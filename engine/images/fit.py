@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from engine.checks import MIN_SIDE, SIDE_MULTIPLE
+from engine.checks import MAX_SIDE, MIN_SIDE, SIDE_MULTIPLE
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,12 +21,16 @@ SAME_SHAPE: Final = 0.01
 
 
 def nearest(size: Size) -> Size:
-    """Return the size that can be painted next to this one: multiples of 16, 64 at least."""
-    return _sided(round(size[0] / SIDE_MULTIPLE)), _sided(round(size[1] / SIDE_MULTIPLE))
+    """Return the size that can be painted next to this one: multiples of 16 from 64 to 8192.
+
+    What is longer is made smaller in its shape.
+    """
+    scale = min(1, MAX_SIDE / max(size)) / SIDE_MULTIPLE
+    return _sided(round(size[0] * scale)), _sided(round(size[1] * scale))
 
 
 def rounded_up(size: Size) -> Size:
-    """Return the smallest size that can be painted and holds this one."""
+    """Return the smallest multiples of 16, 64 at least, that hold a size."""
     return _sided(-(-size[0] // SIDE_MULTIPLE)), _sided(-(-size[1] // SIDE_MULTIPLE))
 
 
@@ -64,6 +68,14 @@ def shaped(box: Box, shape: Size, size: Size) -> Box:
     left, right = _span(box[0], box[2], round(width), size[0])
     top, bottom = _span(box[1], box[3], round(height), size[1])
     return left, top, right, bottom
+
+
+def widened(box: Box, most: int, size: Size) -> Box:
+    """Return a box at most so many times as long as wide, as far as a picture of `size` reaches."""
+    wide, high = extent(box)
+    if wide > high:
+        return shaped(box, (min(wide, most * high), high), size)
+    return shaped(box, (wide, min(high, most * wide)), size)
 
 
 def extent(box: Box) -> Size:

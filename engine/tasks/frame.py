@@ -18,10 +18,11 @@ from engine.images.fit import (
     of_area,
     rounded_up,
     shaped,
+    widened,
 )
 from engine.images.measure import picture_size
 from engine.inputs import find_input
-from engine.request import MAX_PIXELS, Request, Task
+from engine.request import MAX_PIXELS, MAX_SIDE, Request, Task
 from engine.tasks.kind import decide_task
 from engine.tasks.masks import Masks, read_masks
 from engine.tasks.reading import PictureSizes, reading_sizes, target_size
@@ -32,6 +33,9 @@ LARGEST: Final = 2048 * 2048
 
 _TRIED: Final = 4
 """So many times the pixels that a model was trained on are still tried with it."""
+
+_LONGEST: Final = 4
+"""So many times as long as wide a window may be: models were trained on no longer shapes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +128,8 @@ def _redrawn(request: Request, variant: Variant, seen: Size) -> tuple[Size, tupl
     if size == seen:
         return size, ()
     return size, (
-        f"The picture of {_shown(seen)} is redrawn at {_shown(size)}: sides are multiples of 16.",
+        f"The picture of {_shown(seen)} is redrawn at {_shown(size)}: sides are multiples of 16, "
+        f"up to {MAX_SIDE}.",
     )
 
 
@@ -151,7 +156,14 @@ def _inpainted(request: Request, variant: Variant, seen: Size, data_dir: Path) -
             "Extend it by less, or take a smaller picture.",
         )
     masks = read_masks(request, seen, base, data_dir)
-    box = _detail(request, masks, variant) if request.masked_only else None
+    alone = request.masked_only
+    if max(whole) > MAX_SIDE and not alone:
+        alone = True
+        notices = (
+            *notices,
+            f"Only the part around the mask is painted, for no picture of {_shown(whole)} can be.",
+        )
+    box = _detail(request, masks, variant) if alone else None
     size = rounded_up(whole) if box is None else _detail_size(box, variant)
     steps = request.steps or 1
     return Frame(
@@ -173,11 +185,15 @@ def _detail(request: Request, masks: Masks, variant: Variant) -> Box:
     white = masks.whole.getbbox() or (0, 0, *masks.whole.size)
     # The feather must lie inside, for beyond the box there is nothing to blend.
     box = grown(white, max(request.context, request.feather), masks.whole.size)
+    box = widened(box, _LONGEST, masks.whole.size)
     return shaped(box, _detail_size(box, variant), masks.whole.size)
 
 
 def _detail_size(box: Box, variant: Variant) -> Size:
-    """Return the size that a model paints best, of the shape of a box and not smaller than it."""
+    """Return the size that a model paints best, of the shape of a box.
+
+    As large as the box, unless that is more than the model can.
+    """
     wide, high = extent(box)
     best = variant.defaults.width * variant.defaults.height
     return of_area((wide, high), min(max(wide * high, best), variant.limits.pixels[1]))

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.checks import SIDE_MULTIPLE
+from engine.checks import MAX_SIDE, SIDE_MULTIPLE
 from engine.errors import BadRequest
+from engine.images.fit import extent
 from engine.images.mask import WHITE_FROM
 from engine.images.open import open_picture
 from engine.images.pixels import pixels_of
@@ -151,6 +152,52 @@ def test_a_window_always_holds_the_feather(given, tmp_path):
     left, top, right, bottom = frame.box
     assert (left, top) <= (70, 20)
     assert (right, bottom) >= (140, 80)
+
+
+def stripe(size: tuple[int, int], folder: Path) -> Request:
+    """A request to repaint one row of pixels, or one column, along the middle of a picture."""
+    noisy(random.Random(2), "L", size).save(folder / "long.png")
+    mask, (width, height) = Image.new("L", size), size
+    middle = (0, height // 2, width, height // 2 + 1)
+    mask.paste(255, middle if width > height else (width // 2, 0, width // 2 + 1, height))
+    mask.save(folder / "stripe.png")
+    return Request(
+        prompt="x",
+        steps=4,
+        images=(str(folder / "long.png"),),
+        mask=str(folder / "stripe.png"),
+        context=0,
+        feather=0,
+    )
+
+
+@pytest.mark.parametrize("size", [(3000, 900), (900, 3000)])
+def test_a_window_around_a_line_is_at_most_four_times_as_long_as_wide(size, tmp_path):
+    request = stripe(size, tmp_path).with_values(masked_only=True)
+    frame = frame_of(request, TURBO, tmp_path)
+    assert sorted(extent(frame.box)) == [750, 3000]
+    assert max(frame.size) <= 4.1 * min(frame.size)
+
+
+@pytest.mark.parametrize("masked_only", [True, False])
+@pytest.mark.parametrize("size", [(20_000, 100), (100, 20_000)])
+def test_the_longest_of_pictures_is_repainted_within_the_largest_side(size, masked_only, tmp_path):
+    request = stripe(size, tmp_path).with_values(masked_only=masked_only)
+    frame = frame_of(request, TURBO, tmp_path)
+    assert max(frame.size) <= MAX_SIDE
+    assert frame.whole == size
+    assert ("Only the part around the mask" in "".join(frame.notices)) is not masked_only
+    procedure = procedure_of(request, frame, tmp_path)
+    painted = torch.zeros(frame.size[1], frame.size[0], 3, dtype=torch.uint8)
+    after, outside = procedure.finish(painted)
+    assert after.shape == (size[1], size[0], 3)
+    assert (outside.changed, outside.pixels) == (0, 20_000 * 99)
+    assert after[whites(tmp_path / "stripe.png")].sum() == 0
+
+
+def test_the_longest_of_pictures_is_redrawn_within_the_largest_side_in_its_shape(tmp_path):
+    request = stripe((20_000, 400), tmp_path).with_values(mask=None)
+    assert frame_of(request, TURBO, tmp_path).size == (MAX_SIDE, 160)
 
 
 def test_a_picture_is_filled_up_by_its_mirror_image(given, tmp_path):
