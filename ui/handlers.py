@@ -45,19 +45,22 @@ def on(
     outputs: Sequence[Block] = (),
     *,
     at_once: bool = False,
+    each: bool = False,
 ) -> Dependency:
     """Have a handler answer an event, without a spinner.
 
     at_once: past Gradio's queue, for what must never wait, and for what the page asks by itself:
     the end of one queued answer may cut the line of another that just begins. An error is then a
     failed request, which browsers note in their console; so this is for handlers that have none to
-    tell.
+    tell. each: answer also what comes while an earlier one of the event is being answered; else the
+    page drops it.
     """
     return event(
         handler,
         list(inputs),
         list(outputs),
         queue=not at_once,
+        trigger_mode="multiple" if each else None,
         concurrency_limit=None,
         show_progress="hidden",
         api_visibility="private",

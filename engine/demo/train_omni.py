@@ -37,7 +37,7 @@ EDITS: Final = 24
 CAPTIONED: Final = 16
 """Examples of each sort in a step of one process."""
 
-COMBINED_EVERY: Final = 6
+COMBINED_EVERY: Final = 4
 """Each step of this many is about two pictures."""
 
 PAINTING_WEIGHT: Final = 0.35

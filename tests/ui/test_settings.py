@@ -66,14 +66,20 @@ def test_every_setting_has_a_widget(demo):
 
 
 def test_settings_are_saved_and_only_then_said_to_be(settings, engine, values):
+    before = engine.settings
     said = save(settings, values)
     assert len(said) == 1
     assert "Saved" in said[0]
     kept = {**values, "device": "cpu"}
     del kept["move"]
-    assert dict(zip(settings._fields, settings.show(), strict=True)) == kept
+    *shown, _ = settings.show(before)
+    assert dict(zip(settings._fields, shown, strict=True)) == kept
     assert engine.settings.metadata is False
     assert (engine.settings.data_dir / "settings.json").exists()
+
+
+def test_settings_that_are_known_to_the_page_overwrite_no_choice_made_there(settings, engine):
+    assert all(value == gr.skip() for value in settings.show(engine.settings))
 
 
 def test_a_model_folder_that_was_not_touched_stays_the_usual_one(settings, engine, values):

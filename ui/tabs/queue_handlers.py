@@ -25,7 +25,7 @@ def connect_queue(page: PageContext, panel: gr.HTML, status: gr.HTML, visitor: g
     """Connect the panel. status: its tick is ours too; visitor: whose jobs are shown."""
     handlers = QueueHandlers(page)
     on(status.tick, handlers.show, [panel, visitor], [panel], at_once=True)
-    on(panel.select, handlers.act, [visitor], [panel])
+    on(panel.select, handlers.act, [visitor], [panel], each=True)
 
 
 class QueueHandlers:

@@ -96,7 +96,8 @@ def _build_left(page: PageContext, tab: gr.Tab) -> None:
         api_visibility="private",
     )
     saved.success(None, [fields["theme"]], None, js=WEAR_SCRIPT)
-    on(tab.select, handlers.show, [], list(fields.values()), at_once=True)
+    known = gr.State(now)
+    on(tab.select, handlers.show, [known], [*fields.values(), known], at_once=True)
 
 
 class SettingsHandlers:
@@ -122,9 +123,15 @@ class SettingsHandlers:
             yield tag("p", said, class_="note good", role="status")
 
     @plain_errors()
-    def show(self) -> list[Any]:
-        """Return what is kept now, whatever page or program saved it."""
-        return [shown(self._page.engine.settings, name) for name in self._fields]
+    def show(self, known: Settings) -> list[Any]:
+        """Return what is kept now, whatever page or program saved it, and that it is known.
+
+        What is known already is left alone: the answer may come after the first choice made here.
+        """
+        now = self._page.engine.settings
+        if now == known:
+            return [gr.skip()] * (len(self._fields) + 1)
+        return [*(shown(now, name) for name in self._fields), now]
 
     async def _move(self, wanted: Settings) -> AsyncIterator[str]:
         """Move files and keep the settings; tell now and then how far that is."""

@@ -183,7 +183,7 @@ def test_a_bad_size_shows_the_engines_sentence(visit: Visit):
     tab.get_by_role("button", name="Advanced").click()
     tab.locator("#width input").fill("100")
     ask_for(tab, "a red heart")
-    expect(tab.get_by_text("must be a multiple of 16")).to_be_visible()
+    expect(tab.get_by_test_id("toast-text")).to_contain_text("must be a multiple of 16")
     expect(tab.locator("#generate")).to_be_visible()
 
 

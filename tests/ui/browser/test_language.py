@@ -18,6 +18,7 @@ def test_a_chosen_language_is_spoken_at_once_and_can_be_left_again(visit, studio
     studio.update_settings(replace(before, language=Language.ENGLISH))
     tab = visit()
     tab.get_by_role("tab", name="Settings").click()
+    expect(tab.get_by_role("radio", name="English")).to_be_checked()
     for name, title, told in (
         ("Deutsch", "Einstellungen", "Gespeichert."), ("English", "Settings", "Saved."),
     ):  # fmt: skip
