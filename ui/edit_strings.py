@@ -65,7 +65,6 @@ BATCH_WAY: Final = "What to do with each"
 BATCH_WAYS: Final = (("The words above", "words"), ("The steps so far", "steps"))
 BATCH_START: Final = "Start"
 BATCH_STOP: Final = "Stop"
-BATCH_STOPPING: Final = "Stopping…"
 BATCH_RUNS: Final = "A batch is running already."
 BATCH_RUNS_ACTION: Final = "Wait until it is done, or stop it."
 BATCH_EMPTY: Final = "There are no pictures to edit."

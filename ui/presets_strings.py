@@ -131,10 +131,8 @@ VALUES_HINT: Final = "4, 8, 12"
 NOTHING: Final = "Nothing"
 PAINT_GRID: Final = "Paint the grid"
 STOP_GRID: Final = "Stop the grid"
-STOPPING: Final = "Stopping…"
 GRID_RUNS: Final = "A grid is being painted."
 GRID_RUNS_ACTION: Final = "Wait for its end, or stop it."
-FOREIGN_GRID: Final = "Grids are painted only on the computer itself."
 PARAMETERS: Final = {
     "seed": "Seed",
     "steps": "Steps",

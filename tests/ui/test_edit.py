@@ -344,12 +344,12 @@ def started(batch, engine, files=None, folder="", way="words", view=None, **valu
 def test_a_batch_edits_every_picture_and_shows_its_sheet(batch, engine, upload):
     files = [upload("a.png", 1), upload("b.png", 2)]
     told = started(batch, engine, files, match=True, style="")
-    last = told[-1][batch._parts.told]
+    last = told[-1][batch.panel.told]
     assert words.batch_line(2, 2, 0) in last and words.SHEET_OPEN in last
     (folder,) = (path for path in engine.settings.output_folder.iterdir() if path.is_dir())
     assert "contact-sheet.jpg" in [path.name for path in folder.iterdir()]
-    assert told[0][batch._parts.stop]["visible"] is True
-    assert told[-1][batch._parts.start]["visible"] is True
+    assert told[0][batch.panel.stop_button]["visible"] is True
+    assert told[-1][batch.panel.start_button]["visible"] is True
 
 
 def test_a_batch_takes_a_folder_and_notes_what_fails(batch, engine, tmp_path):
@@ -359,7 +359,7 @@ def test_a_batch_takes_a_folder_and_notes_what_fails(batch, engine, tmp_path):
     (folder / "b.png").symlink_to(folder / "a.png")
     with (folder / "huge.png").open("wb") as hole:
         hole.truncate((64 << 20) + 1)
-    told = started(batch, engine, folder=str(folder))[-1][batch._parts.told]
+    told = started(batch, engine, folder=str(folder))[-1][batch.panel.told]
     assert words.batch_line(2, 3, 1) in told and "huge.png" in told
 
 
@@ -370,8 +370,8 @@ def test_a_batch_replays_the_steps_of_a_chain(batch, edit, tab, engine, upload):
         arrive(edit, tab)
         tab.heed(edit.go_on(*tab.state))
     told = started(batch, engine, [upload("b.png", 5)], way="steps", view=tab.view)
-    assert words.batch_line(1, 1, 0) in told[-1][batch._parts.told]
-    steps = batch._series._plan.items[0].steps
+    assert words.batch_line(1, 1, 0) in told[-1][batch.panel.told]
+    steps = batch.panel.series._plan.items[0].steps
     assert [step.prompt for step in steps] == ["make it red", "add a hat"]
 
 
@@ -391,7 +391,7 @@ def test_a_batch_that_cannot_be_is_refused_at_once(batch, engine, upload, wrong,
         wrong = {**wrong, "files": [upload()]}
     with pytest.raises(gr.Error, match=said):
         started(batch, engine, **wrong)
-    assert batch._series is None
+    assert batch.panel.series is None
 
 
 def test_one_batch_at_a_time_stopped_and_found_again(batch, engine, upload):
@@ -406,10 +406,10 @@ def test_one_batch_at_a_time_stopped_and_found_again(batch, engine, upload):
     asyncio.run(begin())
     with pytest.raises(gr.Error, match="running already"):
         started(batch, engine, files)
-    assert batch.stop()["interactive"] is False
+    assert batch.panel.stop()["interactive"] is False
     engine.go_on.set()
-    told = asyncio.run(told_by(batch.attach()))
-    assert words.BATCH_CANCELLED in told[-1][batch._parts.told]
+    told = asyncio.run(told_by(batch.panel.attach()))
+    assert words.BATCH_CANCELLED in told[-1][batch.panel.told]
 
 
 def test_visitors_get_no_batch(engine):

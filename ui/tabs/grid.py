@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import gradio as gr
-from gradio.blocks import Block
 from gradio.components import Component
 
-from engine import (
-    GRID_PARAMETERS,
-    Axis,
-    BadRequest,
-    QueueFull,
-    Series,
-    StudioError,
-    labels_of,
-    plan_grid,
-)
+from engine import GRID_PARAMETERS, Axis, SeriesPlan, StudioError, labels_of, plan_grid
 from ui import presets_strings as words
 from ui.components import forecast
-from ui.components.batch import batch_markup
 from ui.components.ids import Ids
 from ui.context import PageContext
-from ui.events import PACE_SECONDS
-from ui.handlers import on, plain_errors
-from ui.markup import Markup, file_url, tag
+from ui.handlers import plain_errors
+from ui.markup import Markup, tag
+from ui.tabs.series_panel import SeriesPanel, SeriesWords, Updates
 from ui.wording import DRAWN_SEEDS, requests_of
 
-Updates = dict[Block, Any]
+WORDS: Final = SeriesWords(
+    name="grid",
+    start=words.PAINT_GRID,
+    stop=words.STOP_GRID,
+    busy=words.GRID_RUNS,
+    busy_action=words.GRID_RUNS_ACTION,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +38,7 @@ class GridParts:
     down: gr.Dropdown
     down_values: gr.Textbox
     note: gr.HTML
-    start: gr.Button
-    stop: gr.Button
-    told: gr.HTML
+    panel: SeriesPanel
 
     @property
     def axes(self) -> list[Component]:
@@ -62,24 +54,21 @@ class Grid:
 
     def __init__(self, page: PageContext, ids: Ids) -> None:
         self._page = page
-        self._series: Series | None = None
-        self._parts = _build(ids)
+        self._parts = _build(page, ids)
 
     def connect(self, demo: gr.Blocks, fields: Mapping[str, Component]) -> None:
         """Connect the components with a form's. fields: what `ui.wording` reads, by name."""
-        parts = self._parts
-        shows: list[Block] = [parts.start, parts.stop, parts.told, parts.note]
-        parts.start.click(
+        parts, panel = self._parts, self._parts.panel
+        panel.start_button.click(
             self.start,
             parts.axes,
-            shows,
+            panel.shows,
             inputs_kwargs={**fields},
             concurrency_limit=None,
             show_progress="hidden",
             api_visibility="private",
         )
-        on(parts.stop.click, self.stop, [], [parts.stop], at_once=True)
-        on(demo.load, self.attach, [], shows)
+        panel.connect(demo)
         gr.on(
             [getattr(one, "change") for one in parts.axes],  # noqa: B009
             self.foretell,
@@ -109,81 +98,31 @@ class Grid:
         self, across: str, across_values: str, down: str, down_values: str, **values: object
     ) -> AsyncIterator[Updates]:
         """Paint a grid, and show it until it ends."""
-        with plain_errors():
-            if self._series is not None and not self._series.report.ended:
-                raise QueueFull(words.GRID_RUNS, words.GRID_RUNS_ACTION)
-            axes = Axis(across, across_values), Axis(down, down_values)
-            self._series = await asyncio.to_thread(self._started, values, *axes)
-            async for updates in self._watch(self._series):
-                yield updates
+        axes = Axis(across, across_values), Axis(down, down_values)
+        async for updates in self._parts.panel.start(lambda: self._plan(values, *axes)):
+            yield updates
 
-    async def attach(self) -> AsyncIterator[Updates]:
-        """Show the grid that runs, or ended last, on a page that was loaded."""
-        with plain_errors():
-            if self._series is None:
-                yield dict(gr.skip())
-                return
-            async for updates in self._watch(self._series):
-                yield updates
-
-    @plain_errors()
-    def stop(self) -> dict[str, Any]:
-        """Stop the grid; who watches it shows when it has."""
-        if self._series is not None:
-            self._series.cancel()
-        return dict(gr.update(value=words.STOPPING, interactive=False))
-
-    def _started(self, values: Mapping[str, object], x: Axis, y: Axis) -> Series:
-        if not self._page.owner:
-            raise BadRequest(words.FOREIGN_GRID)
+    def _plan(self, values: Mapping[str, object], x: Axis, y: Axis) -> SeriesPlan:
         wanted = requests_of(self._page.presets, values)[0]
         if wanted.seed is None:
             wanted = wanted.with_values(seed=secrets.randbelow(DRAWN_SEEDS))
         plan = plan_grid(wanted, x, y, self._page.engine.settings.output_folder)
         for item in plan.items:
             self._page.admit(item.steps[0])
-        series = Series(self._page.engine, plan)
-        series.start()
-        return series
-
-    async def _watch(self, series: Series) -> AsyncIterator[Updates]:
-        """Yield what the page shows of a grid whenever it changed, until it has ended."""
-        parts, last = self._parts, None
-        while not (report := series.report).ended:
-            if report is not last:
-                yield {
-                    parts.start: gr.update(visible=False),
-                    parts.stop: gr.update(visible=True),
-                    parts.told: batch_markup(report),
-                }
-            last = report
-            await asyncio.sleep(PACE_SECONDS)
-        url = ""
-        if report.sheet is not None:
-            url = file_url(str(parts.told.move_resource_to_block_cache(report.sheet)))
-        yield {
-            parts.start: gr.update(visible=True),
-            parts.stop: gr.update(visible=False, value=words.STOP_GRID, interactive=True),
-            parts.told: batch_markup(report, sheet_url=url),
-        }
+        return plan
 
 
-def _build(ids: Ids) -> GridParts:
+def _build(page: PageContext, ids: Ids) -> GridParts:
     with gr.Accordion(words.GRID, open=False, **ids.mark("grid")):
         note = tag("p", words.GRID_INFO, class_="note")
         gr.HTML(note, **ids.mark("grid-info"), apply_default_css=False)
         across, across_values = _axis(ids, "across", words.ACROSS, words.VALUES_ACROSS)
         down, down_values = _axis(ids, "down", words.DOWN, words.VALUES_DOWN)
         size = gr.HTML("", **ids.mark("grid-note"), apply_default_css=False)
-        with gr.Row(**ids.mark("grid-buttons")):
-            start = gr.Button(words.PAINT_GRID, size="sm", **ids.mark("grid-start"))
-            stop = gr.Button(
-                words.STOP_GRID, variant="stop", size="sm", visible=False, **ids.mark("grid-stop")
-            )
-        told = gr.HTML("", **ids.mark("grid-told"), apply_default_css=False)
+        panel = SeriesPanel(page.engine, ids, WORDS)
     return GridParts(
         across=across, across_values=across_values, down=down, down_values=down_values, note=size,
-        start=start, stop=stop, told=told,
+        panel=panel,
     )  # fmt: skip
 
 
