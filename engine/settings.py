@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 from engine import strict_json
 from engine.errors import BadRequest, DiskError, FileRejected, NotFound
@@ -25,6 +25,7 @@ MAX_VRAM_GB = 1024.0
 MAX_PREVIEW_SECONDS = 60.0
 MODELS = "models"
 """Folder inside the data folder: the models that were downloaded, unless they lie elsewhere."""
+OUTPUTS = "outputs"
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,2})?")
 
@@ -114,7 +115,7 @@ class Settings:
     precision: Precision = Precision.AUTO
     vram_gb: float | None = None
     profile: Profile = Profile.AUTO
-    output_folder: Path = field(default_factory=lambda: project_root() / "outputs")
+    output_folder: Path = field(default_factory=lambda: project_root() / OUTPUTS)
     lora_folder: Path = field(default_factory=lambda: project_root() / "loras")
     model_folder: Path | None = None
     file_type: FileType = FileType.PNG
@@ -150,7 +151,7 @@ def load(data_dir: Path) -> tuple[Settings, tuple[str, ...]]:
     Never fails: a bad value becomes its default; a damaged file is kept as settings.json.bad and
     the last saved copy, settings.json.bak, takes its place.
     """
-    defaults = Settings(data_dir=data_dir)
+    defaults = defaults_in(data_dir)
     try:
         return _from_values(_read(data_dir / FILE_NAME), defaults)
     except NotFound:
@@ -171,18 +172,30 @@ def save(settings: Settings) -> None:
     _write(path, {**kept, "version": VERSION, **chosen})
 
 
-def models_folder(data_dir: Path) -> Path:
-    """Return where downloaded models lie, by the settings kept in a data folder.
+def with_folders(data_dir: Path) -> Settings:
+    """Return the defaults of a data folder with the folders that the settings kept there name.
 
-    Every command asks here, so that models moved by the page are found without it. Reads the file
-    anew; one that cannot be read names no other folder than the usual.
+    Every command begins here, so that what the page moved is found without it. Reads the file
+    anew; one that cannot be read names no other folders than the usual.
     """
     try:
-        named = _from_json("model_folder", _read(data_dir / FILE_NAME).get("model_folder"))
-        chosen = Settings(data_dir=data_dir, model_folder=cast("Path | None", named))
-    except (NotFound, FileRejected, BadRequest):
-        chosen = Settings(data_dir=data_dir)
-    return chosen.model_folder or data_dir / MODELS
+        kept = _read(data_dir / FILE_NAME)
+    except (NotFound, FileRejected):
+        kept = {}
+    folders = {name: kept[name] for name in kept if name.endswith("_folder")}
+    return _from_values(folders, defaults_in(data_dir))[0]
+
+
+def models_folder(data_dir: Path) -> Path:
+    """Return where downloaded models lie, by the settings kept in a data folder."""
+    return with_folders(data_dir).model_folder or data_dir / MODELS
+
+
+def defaults_in(data_dir: Path) -> Settings:
+    """Return the defaults; pictures lie in a data folder that is not the program's own."""
+    usual = Settings()
+    outputs = usual.output_folder if data_dir == usual.data_dir else data_dir / OUTPUTS
+    return replace(usual, data_dir=data_dir, output_folder=outputs)
 
 
 def _read(path: Path) -> dict[str, object]:

@@ -17,7 +17,6 @@ from engine.cli.options import PageOptions, page_options, page_settings, parse
 from engine.cli.terminal import complain, say, warn
 from engine.errors import Cancelled, DiskError, StudioError, report
 from engine.service import Engine
-from engine.settings import Settings
 
 LOG_FOLDER = "logs"
 
@@ -64,7 +63,7 @@ def _run(options: argparse.Namespace, open_page: OpenPage) -> int:
         return _page(options, open_page)
     with suppress(DiskError):
         # A command works without its log, too.
-        log.set_up(Settings().data_dir / LOG_FOLDER, verbose=False, name=options.command)
+        log.set_up(options.data_dir / LOG_FOLDER, verbose=False, name=options.command)
     match options.command, getattr(options, "action", None):
         case "generate" | "edit" | "inpaint", _:
             from engine.cli.generate import generate
@@ -87,13 +86,12 @@ def _run(options: argparse.Namespace, open_page: OpenPage) -> int:
         case _:
             from engine.cli.doctor import doctor
 
-            return doctor()
+            return doctor(options)
 
 
 def _page(options: argparse.Namespace, open_page: OpenPage) -> int:
     """Open the page and keep it open until Ctrl-C or SIGTERM, its regular end."""
-    data_dir = options.page_data_dir or Settings().data_dir
-    settings, notices = settings_file.load(data_dir.absolute())
+    settings, notices = settings_file.load(options.data_dir)
     log.set_up(settings.data_dir / LOG_FOLDER, verbose=False)
     for notice in notices:
         warn(notice)

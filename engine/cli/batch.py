@@ -18,7 +18,7 @@ from engine.request import Request
 from engine.service import Engine
 from engine.service.batch import list_pictures, plan_batch
 from engine.service.series import ItemReport, ItemState, Series, SeriesReport
-from engine.settings import Settings
+from engine.settings import with_folders
 from engine.storage import check_writable
 
 _BESIDE_A_CHAIN = frozenset({"device", "precision", "model"})
@@ -31,7 +31,9 @@ def batch(options: argparse.Namespace) -> int:
 
     What fails is a warning and does not stop the rest; it makes the exit code 2, or 1 for a bug.
     """
-    settings = replace(Settings(), vram_gb=options.vram, profile=options.profile)
+    settings = replace(
+        with_folders(options.data_dir), vram_gb=options.vram, profile=options.profile
+    )
     pictures = _pictures(options.pictures)
     sheet = None if options.no_sheet else SHEET
     steps = _steps(options, settings.data_dir)

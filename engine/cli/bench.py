@@ -28,7 +28,6 @@ from engine.model.config import LATENT_SCALE
 from engine.request import Device, Precision, Request
 from engine.run import execute
 from engine.sampling.schedules import model_times
-from engine.settings import Settings
 from engine.storage import atomic_write
 from engine.tasks.find import find_model
 from engine.tasks.resolve import choose_device, choose_precision, complete
@@ -63,7 +62,7 @@ def bench(options: argparse.Namespace) -> int:
     elif options.model is None and beside:
         figures = [*_forwards(device), whole_forward(device)]
     else:
-        figures = [_pictures(options.model or "demo-turbo", place, beside=beside)]
+        figures = [_pictures(options.model or "demo-turbo", place, options.data_dir, beside=beside)]
     if options.model is None and not options.random_weights:
         figures.append(int8_figures(device))
     return _write(options.json, figures)
@@ -83,14 +82,14 @@ def _against_everyone(options: argparse.Namespace) -> dict[str, Any]:
     model = None
     if options.model is not None:
         asked = Request(prompt="", model=options.model)
-        model = find_model(asked, Settings().data_dir).path
+        model = find_model(asked, options.data_dir).path
     return compare_all(options.random_weights, model, python, quick=options.quick)
 
 
-def _pictures(model: str, place: Place, *, beside: bool) -> dict[str, Any]:
+def _pictures(model: str, place: Place, data_dir: Path, *, beside: bool) -> dict[str, Any]:
     """Measure whole jobs with a model, each with a prompt that it has not read before."""
     asked = Request(prompt="", model=model)
-    checkpoint, results = find_model(asked, Settings().data_dir), list[Result]()
+    checkpoint, results = find_model(asked, data_dir), list[Result]()
     studio = Studio()
     quiet = Hooks(emit=lambda _: None, warn=lambda _: None, cancelled=lambda: False)
 

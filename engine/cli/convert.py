@@ -7,7 +7,6 @@ from pathlib import Path
 
 from engine.cli.terminal import progress, say
 from engine.request import Precision
-from engine.settings import Settings
 
 _OFFERED = (Precision.BF16.value, Precision.INT8.value)
 
@@ -40,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
             goal=goal,
             int8=options.precision == Precision.INT8,
             force=options.force,
-            data=Settings().data_dir,
+            data=options.data_dir,
             on_tensor=tick,
         )
     )

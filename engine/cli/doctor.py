@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import tempfile
@@ -35,7 +36,6 @@ from engine.model.tiled import native, tiled
 from engine.quant.products import WEIGHT_ONLY, choose, product_name
 from engine.request import Device, Precision, Request
 from engine.run import execute
-from engine.settings import Settings
 from engine.setup.machine import Machine, probe
 from engine.tasks.resolve import choose_device, choose_precision
 from engine.variants import VARIANTS, by_name
@@ -55,12 +55,11 @@ PUBLIC = Networks(
 TOLERANCES = {Precision.FP32: 1e-4, Precision.BF16: 2e-2, Precision.FP16: 2e-3}
 
 
-def doctor() -> int:
+def doctor(options: argparse.Namespace) -> int:
     """Print the examination; raise an error of the tree if the machine does not compute right."""
     found = hardware()
     device = choose_device(Device.AUTO, found)
     precision = choose_precision(Precision.AUTO, device, found)
-    data_dir = Settings().data_dir
     for line in system_lines(probe(), found):
         say(line)
     state = describe(device)
@@ -69,10 +68,10 @@ def doctor() -> int:
     card = card_now(device, found)
     for line in (*memory_lines(card), *kernel_lines(torch.device(device))):
         say(line)
-    rates = measured_rates(device, data_dir)
+    rates = measured_rates(device, options.data_dir)
     for line in rate_lines(card, rates):
         say(line)
-    say(tuning_line(known_tuning(device, data_dir)))
+    say(tuning_line(known_tuning(device, options.data_dir)))
     say(f"plan        Turbo, {SIDE} x {SIDE}, int8: {forecast(device, card, found.host, rates)}")
     for variant in VARIANTS:
         here = variant.folder is not None and variant.folder.is_dir()

@@ -16,7 +16,7 @@ from engine.hub.plan import DownloadPlan, Step, plan_download
 from engine.hub.record import FILE_NAME, Fault, installed, read_record, verify
 from engine.hub.watch import DownloadProgress
 from engine.request import Precision
-from engine.settings import Settings, models_folder
+from engine.settings import models_folder
 from engine.variants import VARIANTS, by_name
 
 
@@ -46,7 +46,7 @@ def download_model(options: argparse.Namespace) -> int:
     plan = plan_download(
         by_name(options.name),
         Precision(options.precision),
-        (options.to or models_folder(Settings().data_dir)).absolute(),
+        (options.to or models_folder(options.data_dir)).absolute(),
         [home.absolute() for home in options.homes],
         endpoint=options.endpoint,
     )
@@ -63,7 +63,7 @@ def download_model(options: argparse.Namespace) -> int:
 def verify_model(options: argparse.Namespace) -> int:
     """Read every file of a downloaded model again; raise `FileRejected` naming what is wrong."""
     faults: list[tuple[Path, Fault]] = []
-    folders = _folders(options.name)
+    folders = _folders(options.name, options.data_dir)
     for folder in folders:
         found = verify(folder, on_file=lambda name: progress(f"reading {name}"))
         faults += [(folder, fault) for fault in found]
@@ -91,9 +91,9 @@ def _must_agree() -> None:
         raise Cancelled("Nothing was fetched.")
 
 
-def _folders(name: str) -> list[Path]:
+def _folders(name: str, data_dir: Path) -> list[Path]:
     """Return the folders of a downloaded model, in every precision it is there."""
-    models = models_folder(Settings().data_dir)
+    models = models_folder(data_dir)
     folders = [model.folder for model in installed(models) if model.variant == name]
     if not folders and name in {variant.name for variant in VARIANTS}:
         # With a file missing it no longer counts as installed, but that is what one asks about.
@@ -102,7 +102,7 @@ def _folders(name: str) -> list[Path]:
         return folders
     if Path(name).is_dir():
         return [Path(name).absolute()]
-    if Library(Settings().data_dir).find(name) is not None:
+    if Library(data_dir).find(name) is not None:
         raise NotFound(
             f"The model {name!r:.80} was not downloaded: its maker's sums are not known."
         )

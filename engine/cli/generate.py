@@ -16,7 +16,7 @@ from engine.errors import BadRequest, Cancelled, from_report
 from engine.events import Done, Failed, JobEvent, Picture, Progress, Result, Warned
 from engine.jobs.order import Output
 from engine.service import Engine
-from engine.settings import Settings
+from engine.settings import Settings, with_folders
 
 PICTURES: Final = (".png", ".webp", ".jpg", ".jpeg")
 """Ends of a picture's name, each of which says how it is written."""
@@ -25,7 +25,9 @@ PICTURES: Final = (".png", ".webp", ".jpg", ".jpeg")
 def generate(options: argparse.Namespace) -> int:
     """Paint what the options ask for and say where the pictures lie."""
     request = request_of(options)
-    settings = replace(Settings(), vram_gb=options.vram, profile=options.profile)
+    settings = replace(
+        with_folders(options.data_dir), vram_gb=options.vram, profile=options.profile
+    )
     output = _output(options, settings, request.count)
     with Engine(settings) as engine:
         result = _follow(engine, engine.submit(request, output))

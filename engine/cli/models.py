@@ -15,7 +15,7 @@ from engine.errors import FileRejected, UserError
 from engine.hub.record import Installed, installed
 from engine.lora.names import parse
 from engine.lora.report import LoraReport, describe_lora
-from engine.settings import Settings, models_folder
+from engine.settings import models_folder
 from engine.tasks.find import hints, model_path
 from engine.variants import VARIANTS, Variant
 
@@ -28,7 +28,7 @@ def add_add_options(parser: argparse.ArgumentParser) -> None:
 
 def list_models(options: argparse.Namespace) -> int:
     """Print the variants the program knows, what there is of each, and what the user added."""
-    data_dir = Settings().data_dir
+    data_dir = options.data_dir
     here, added = installed(models_folder(data_dir)), Library(data_dir).list()
     if options.json:
         own = [_added_as_json(known, data_dir) for known in added]
@@ -47,7 +47,7 @@ def add_model(options: argparse.Namespace) -> int:
 
     What it lacks is a warning: it may be fetched, or put beside it, later.
     """
-    data_dir = Settings().data_dir
+    data_dir = options.data_dir
     known = Library(data_dir).add(options.path, options.name)
     _, problem = _state_of_added(known, data_dir)
     if problem:
@@ -58,7 +58,7 @@ def add_model(options: argparse.Namespace) -> int:
 
 def show_model(options: argparse.Namespace) -> int:
     """Print what a model is, from its headers alone."""
-    data_dir = Settings().data_dir
+    data_dir = options.data_dir
     path = model_path(options.model, data_dir)
     if path.is_file() and any(map(parse, read_header(path).tensors)):
         found = describe_lora(path)

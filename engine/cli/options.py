@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from engine.cli.batch_options import add_batch_options
@@ -22,6 +23,13 @@ from engine.settings import Profile, Settings
 
 DRAWN_SEEDS = 2**31
 
+_DATA_DIR: Mapping[str, Any] = MappingProxyType(
+    {
+        "metavar": "DIR",
+        "type": Path,
+        "help": "folder of settings, models and history, and of pictures (default: the program's)",
+    }
+)
 _SIZE = re.compile(r"(\d{1,6})[xX×](\d{1,6})")
 _WEIGHT = re.compile(r"[-+]?(\d{1,9}(\.\d{0,9})?|\.\d{1,9})([eE][-+]?\d{1,2})?")
 
@@ -45,20 +53,21 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     page = _add_page_options(parser)
+    parser.add_argument("--data-dir", dest="page_data_dir", **_DATA_DIR)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_painting(commands)
     _add_batch(commands)
     _add_models(commands)
-    add_convert_options(
-        commands.add_parser("convert", help="write a model as bf16 or int8", allow_abbrev=False)
-    )
+    add_convert_options(_add_command(commands, "convert", "write a model as bf16 or int8"))
     _add_bench(commands)
-    commands.add_parser(
+    _add_command(
+        commands,
         "doctor",
-        help="what this machine is, what was chosen for it and why, and a proof that it works",
-        allow_abbrev=False,
+        "what this machine is, what was chosen for it and why, and a proof that it works",
     )
     options = parser.parse_args(arguments)
+    given = getattr(options, "data_dir", None) or options.page_data_dir or Settings().data_dir
+    options.data_dir = given.absolute()
     misplaced = [a for a in page if getattr(options, a.dest) != a.default]
     if options.command is not None and misplaced:
         name = misplaced[0].option_strings[0]
@@ -84,8 +93,14 @@ def _add_page_options(parser: Parser) -> list[argparse.Action]:
         add("--no-browser", "quiet", action="store_true", help="do not open a browser"),
         add("--vram", "vram", metavar="GB", type=float, help="memory of the card to use"),
         add("--device", "device", metavar="D", help="auto, cpu, cuda, cuda:N or mps"),
-        add("--data-dir", "data_dir", metavar="DIR", type=Path, help="folder for settings, logs"),
     ]
+
+
+def _add_command(commands: argparse._SubParsersAction[Parser], name: str, purpose: str) -> Parser:
+    """Add a command, or an action of one, with what each of them takes."""
+    parser = commands.add_parser(name, help=purpose, allow_abbrev=False)
+    parser.add_argument("--data-dir", **_DATA_DIR)
+    return parser
 
 
 def _add_painting(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -95,7 +110,7 @@ def _add_painting(commands: argparse._SubParsersAction[Parser]) -> None:
         ("edit", "change a picture, or make one of up to three", add_edit_options),
         ("inpaint", "repaint parts of a picture, or extend it", add_inpaint_options),
     ):
-        parser = commands.add_parser(command, help=purpose, allow_abbrev=False)
+        parser = _add_command(commands, command, purpose)
         parser.add_argument("prompt", metavar="PROMPT", help="what to paint")
         parser.add_argument(
             "-o", dest="out", metavar="OUT.png", type=Path,
@@ -107,9 +122,7 @@ def _add_painting(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
-        "batch", help="change many pictures, with a contact sheet", allow_abbrev=False
-    )
+    parser = _add_command(commands, "batch", "change many pictures, with a contact sheet")
     add_batch_options(parser)
     _add_painting_options(parser)
 
@@ -152,9 +165,9 @@ def _add_painting_options(parser: Parser) -> None:
 def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser("models", help="the models there are", allow_abbrev=False)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="list the models", allow_abbrev=False)
+    listing = _add_command(actions, "list", "list the models")
     listing.add_argument("--json", action="store_true", help="print JSON")
-    info = actions.add_parser("info", help="say what a model or a LoRA is", allow_abbrev=False)
+    info = _add_command(actions, "info", "say what a model or a LoRA is")
     info.add_argument("model", metavar="NAME-or-PATH", help="a model of the list, or a path")
     info.add_argument("--json", action="store_true", help="print JSON")
     for action, purpose, add_options in (
@@ -162,11 +175,11 @@ def _add_models(commands: argparse._SubParsersAction[Parser]) -> None:
         ("add", "put a model on the list", add_add_options),
         ("verify", "check a model that was fetched", add_verify_options),
     ):
-        add_options(actions.add_parser(action, help=purpose, allow_abbrev=False))
+        add_options(_add_command(actions, action, purpose))
 
 
 def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser("bench", help="measure how fast it paints", allow_abbrev=False)
+    parser = _add_command(commands, "bench", "measure how fast it paints")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", metavar="NAME-or-PATH", help="default demo-turbo")
     which.add_argument(
@@ -214,12 +227,12 @@ def request_of(options: argparse.Namespace) -> Request:
         long_prompt=options.long_prompt,
         **picture_values(options),
     )
-    return _drawn(request) if options.wildcards else request
+    return _drawn(request, options.data_dir) if options.wildcards else request
 
 
-def _drawn(request: Request) -> Request:
+def _drawn(request: Request, data_dir: Path) -> Request:
     """Return a request whose word lists are drawn, by its seed or by one that it gets for that."""
-    lists = Presets(Settings().data_dir).wildcards
+    lists = Presets(data_dir).wildcards
     seed = secrets.randbelow(DRAWN_SEEDS) if request.seed is None else request.seed
     return request.with_values(
         seed=seed,

@@ -21,7 +21,6 @@ from engine.cli.options import parse, request_of
 from engine.errors import BadRequest, DiskError
 from engine.images.metadata import read_recipe
 from engine.request import LongPrompt, Lora, Request
-from engine.settings import Settings
 from engine.storage import project_root
 from engine.variants import VARIANTS
 from tests.engine.test_run_adapters import write_lora
@@ -226,19 +225,15 @@ def test_models_are_listed(run):
     assert len(run("models", "list")[1]) == len(listed)
 
 
-def test_a_model_that_lacks_parts_is_added_and_listed_with_what_it_lacks(
-    run, tiny_model, tmp_path, monkeypatch
-):
-    settings = Settings(data_dir=tmp_path / "data")
-    monkeypatch.setattr("engine.cli.models.Settings", lambda: settings)
+def test_a_model_that_lacks_parts_is_added_and_listed_with_what_it_lacks(run, tiny_model):
     (weights,) = (tiny_model / "transformer").glob("*.safetensors")
     shutil.copy(weights, "alone.safetensors")
     lacks = "comes without text encoder, autoencoder, tokenizer"
-    code, out, (warning,) = run("models", "add", "alone.safetensors")
+    code, out, (warning,) = run("models", "add", "alone.safetensors", "--data-dir", "own")
     assert (code, out, lacks in warning) == (0, ["alone"], True)
-    listed = run("models", "list")[1][-1]
+    listed = run("models", "list", "--data-dir", "own")[1][-1]
     assert ("not ready" in listed, lacks in listed) == (True, True)
-    last = json.loads(run("models", "list", "--json")[1][0])[-1]
+    last = json.loads(run("models", "list", "--json", "--data-dir", "own")[1][0])[-1]
     assert (last["ready"], lacks in last["problem"]) == (False, True)
 
 
@@ -397,6 +392,24 @@ def test_the_pages_options_reach_the_page(tmp_path):
     assert (options.password, options.browser) == ("secret", False)
     assert (settings.device, settings.vram_gb, settings.data_dir) == ("cpu", 6.0, tmp_path)
     assert (tmp_path / "logs" / "studio.log").exists()
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_data_folder_is_named_before_or_behind_any_command(before, tmp_path):
+    named = ["--data-dir", str(tmp_path)]
+    for words in (
+        ["generate", "x"], ["edit", "x", "--image", "i"], ["inpaint", "x", "--image", "i"],
+        ["batch", "i", "-o", "o", "--prompt", "x"], ["models", "list"], ["models", "info", "m"],
+        ["models", "add", "m"], ["models", "download", "m"], ["models", "verify", "m"],
+        ["convert", "a", "b", "--precision", "int8"], ["bench"], ["doctor"],
+    ):  # fmt: skip
+        assert parse([*named, *words] if before else [*words, *named]).data_dir == tmp_path
+
+
+def test_pictures_without_a_name_go_to_the_data_folder_that_is_named(run, tiny_model, tmp_path):
+    code, (path,), _ = run("generate", "x", *small(tiny_model), "--data-dir", "own")
+    assert (code, Path(path).parent) == (0, tmp_path / "own" / "outputs")
+    assert (tmp_path / "own" / "logs" / "generate.log").exists()
 
 
 def test_damaged_settings_are_told_when_the_page_opens(tmp_path, capsys):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,6 @@ from engine.cli.downloads import (
     verify_model,
 )
 from engine.errors import Cancelled, DiskError, FileRejected, NetworkError, NotFound
-from engine.settings import Settings
 from engine.storage import project_root
 from tests.engine.hub.server import Hub, model
 
@@ -52,6 +52,7 @@ def _no_other_models(tmp_path, monkeypatch):
 def parsed(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_download_options(parser)
+    parser.set_defaults(data_dir=Path("data").absolute())
     return parser.parse_args(words)
 
 
@@ -62,6 +63,7 @@ def fetch(hub: Hub, folder, *words: str) -> int:
 def check(name, *words: str) -> int:
     parser = argparse.ArgumentParser()
     add_verify_options(parser)
+    parser.set_defaults(data_dir=Path("data").absolute())
     return verify_model(parser.parse_args([str(name), *words]))
 
 
@@ -165,17 +167,16 @@ def test_a_model_that_was_not_downloaded_is_said_so(tmp_path, monkeypatch):
         check("turbo")
 
 
-def test_a_model_of_the_users_is_added_and_listed(tmp_path, tiny_model, monkeypatch, capsys):
+def test_a_model_of_the_users_is_added_and_listed(tmp_path, tiny_model, capsys):
     from engine.cli import models
-    from engine.settings import Settings
 
-    settings = Settings(data_dir=tmp_path / "data")
-    monkeypatch.setattr(models, "Settings", lambda: settings)
+    data = tmp_path / "data"
     parser = argparse.ArgumentParser()
     models.add_add_options(parser)
+    parser.set_defaults(data_dir=data)
     assert models.add_model(parser.parse_args([str(tiny_model), "--name", "mine"])) == 0
     assert capsys.readouterr().out == "mine\n"
-    models.list_models(argparse.Namespace(json=True))
+    models.list_models(argparse.Namespace(json=True, data_dir=data))
     last = json.loads(capsys.readouterr().out)[-1]
     assert last == {
         "name": "mine",
@@ -184,7 +185,7 @@ def test_a_model_of_the_users_is_added_and_listed(tmp_path, tiny_model, monkeypa
         "problem": None,
         "added": True,
     }
-    models.list_models(argparse.Namespace(json=False))
+    models.list_models(argparse.Namespace(json=False, data_dir=data))
     assert capsys.readouterr().out.splitlines()[-1].split() == ["mine", "ready", str(tiny_model)]
 
 
@@ -209,6 +210,7 @@ def test_ctrl_c_keeps_what_came(hub, tmp_path):
         "downloads.by_name = lambda name: variant\n"
         "import argparse\nparser = argparse.ArgumentParser()\n"
         "downloads.add_download_options(parser)\n"
+        "parser.set_defaults(data_dir=None)\n"
         "sys.exit(downloads.download_model(parser.parse_args(sys.argv[1:])))\n"
     )
     words = ["turbo", "--to", str(tmp_path), "--endpoint", hub.endpoint, "--yes"]
@@ -246,6 +248,6 @@ def test_ctrl_c_keeps_what_came(hub, tmp_path):
 def test_what_was_not_downloaded_cannot_be_verified_and_says_why(
     name, sentence, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(downloads, "Settings", lambda: Settings(data_dir=tmp_path))
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(NotFound, match=sentence):
         check(name)

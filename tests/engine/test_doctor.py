@@ -18,7 +18,6 @@ from engine.model.attention import sdpa
 from engine.model.tiled import tiled
 from engine.quant.products import WEIGHT_ONLY
 from engine.request import Precision
-from engine.settings import Settings
 from engine.setup.machine import Gpu, Machine
 
 HOST = Host(total_bytes=32 * GIB, available_bytes=24 * GIB, cores=8)
@@ -30,10 +29,9 @@ SEEN = [
 ]  # fmt: skip
 
 
-def test_the_doctor_finds_this_machine_well(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "Settings", lambda: Settings(data_dir=tmp_path))
+def test_the_doctor_finds_this_machine_well(capsys, tmp_path):
     began = time.monotonic()
-    assert cli.main(["doctor"], lambda *_: None) == 0
+    assert cli.main(["doctor", "--data-dir", str(tmp_path)], lambda *_: None) == 0
     written = capsys.readouterr()
     lines = [line.split()[0] for line in written.out.splitlines()]
     assert written.err == ""

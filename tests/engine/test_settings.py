@@ -20,9 +20,11 @@ from engine.settings import (
     Profile,
     Settings,
     Theme,
+    defaults_in,
     load,
     models_folder,
     save,
+    with_folders,
 )
 from engine.storage import project_root
 
@@ -36,13 +38,25 @@ def _store(folder: Path, values: object) -> None:
 
 
 def test_without_a_file_the_defaults_hold_and_nothing_is_written(data_folder):
-    assert load(data_folder) == (Settings(data_dir=data_folder), ())
+    assert load(data_folder) == (defaults_in(data_folder), ())
     assert list(data_folder.iterdir()) == []
 
 
 def test_the_defaults_lie_inside_the_program_folder():
     assert Settings().data_dir == project_root() / ".studio"
     assert Settings().output_folder == project_root() / "outputs"
+
+
+def test_pictures_lie_in_a_data_folder_of_the_users_unless_the_settings_say_otherwise(
+    data_folder, tmp_path
+):
+    own = Settings()
+    assert defaults_in(own.data_dir) == own
+    assert load(data_folder)[0].output_folder == data_folder / "outputs"
+    assert with_folders(data_folder).output_folder == data_folder / "outputs"
+    save(Settings(output_folder=tmp_path / "large disk", vram_gb=3.5, data_dir=data_folder))
+    assert with_folders(data_folder).output_folder == tmp_path / "large disk"
+    assert with_folders(data_folder).vram_gb is None
 
 
 def test_saved_settings_are_loaded_again(data_folder, tmp_path):
@@ -162,7 +176,7 @@ def test_a_bad_value_becomes_its_default_with_a_notice(data_folder, name, value)
     good = {"device": "cpu", "theme": "dark", "vram_gb": 4, "precision": "fp32"}
     _store(data_folder, {**good, name: value})
     settings, notices = load(data_folder)
-    assert getattr(settings, name) == getattr(Settings(), name)
+    assert getattr(settings, name) == getattr(defaults_in(data_folder), name)
     assert len(notices) == 1
     assert name.split("_")[0] in notices[0].lower().replace("memory", "vram")
     kept = {key: item for key, item in good.items() if key != name}
@@ -207,11 +221,11 @@ def test_a_damaged_file_is_kept_aside_and_told_once(data_folder, data):
     started = time.monotonic()
     settings, notices = load(data_folder)
     assert time.monotonic() - started < 2
-    assert settings == Settings(data_dir=data_folder)
+    assert settings == defaults_in(data_folder)
     assert len(notices) == 1
     assert "settings.json.bad" in notices[0]
     assert (data_folder / "settings.json.bad").read_bytes() == data
-    assert load(data_folder) == (Settings(data_dir=data_folder), ())
+    assert load(data_folder) == (defaults_in(data_folder), ())
 
 
 @pytest.mark.parametrize("data", DAMAGED, ids=lambda data: repr(data[:20]))
@@ -231,7 +245,7 @@ def test_a_damaged_file_and_a_damaged_copy_give_the_defaults(data_folder):
     _file(data_folder).write_bytes(b"{")
     (data_folder / "settings.json.bak").write_bytes(b"}")
     settings, notices = load(data_folder)
-    assert settings == Settings(data_dir=data_folder)
+    assert settings == defaults_in(data_folder)
     assert "defaults" in notices[0]
 
 
@@ -244,7 +258,7 @@ def test_a_byte_order_mark_is_no_damage(data_folder):
 def test_a_folder_in_place_of_the_file_is_set_aside(data_folder):
     _file(data_folder).mkdir()
     settings, notices = load(data_folder)
-    assert settings == Settings(data_dir=data_folder)
+    assert settings == defaults_in(data_folder)
     assert len(notices) == 1
     assert (data_folder / "settings.json.bad").is_dir()
 
@@ -253,7 +267,7 @@ def test_a_file_of_a_hundred_megabytes_is_not_read(data_folder):
     with _file(data_folder).open("wb") as stream:
         stream.truncate(100_000_000)
     started = time.monotonic()
-    assert load(data_folder)[0] == Settings(data_dir=data_folder)
+    assert load(data_folder)[0] == defaults_in(data_folder)
     assert time.monotonic() - started < 0.5
 
 
@@ -265,7 +279,7 @@ def test_loading_goes_on_where_the_damaged_file_cannot_be_moved(data_folder, mon
 
     monkeypatch.setattr(Path, "replace", refuse)
     settings, notices = load(data_folder)
-    assert settings == Settings(data_dir=data_folder)
+    assert settings == defaults_in(data_folder)
     assert "could not be replaced" in notices[0]
 
 
