@@ -349,6 +349,22 @@ def test_a_reload_brings_back_the_picture_and_what_was_painted(hand: Hand, tmp_p
     assert len(json.loads(sent["images"])) == len(json.loads(sent["regions"])) == 1
 
 
+def test_what_a_new_tab_took_over_is_there_after_every_reload(
+    hand: Hand, visit: Visit, address: str, tmp_path, complaints
+):
+    hand.open(picture(tmp_path / "a.png", (640, 480)))
+    shape = stroke((640, 480), hand.drag(hand.inside(*CORNERS)), 64)
+    hand.tab.wait_for_timeout(600)
+    other = visit(address)
+    for _ in range(3):
+        expect(other.locator("[data-share]")).to_contain_text("% painted")
+        # A change of one tab is no change of the other.
+        hand.drag(hand.inside((0.2, 0.8), (0.3, 0.8)))
+        other.wait_for_timeout(600)
+        reload(other, complaints)
+    same(Hand(other, hand.inputs).mask(), shape)
+
+
 def test_a_mask_at_2048_is_small_and_soon_sent(hand: Hand, tmp_path):
     hand.open(picture(tmp_path / "a.png", (2048, 2048)))
     hand.set_size(200)

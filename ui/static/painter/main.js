@@ -14,7 +14,7 @@ const scene = {
   tool: 'brush', erase: false, size: 64, sized: false, soft: 0, spaceHeld: false,
   mask() { return (this.layers[this.active] ??= newMask(this.width, this.height)); },
 };
-const history = newHistory(MOST_UNDO_BYTES), keeper = newKeeper(`${tab} ${sessionStorage.getItem('atelier-tab') ?? ''}`);
+const history = newHistory(MOST_UNDO_BYTES), keeper = newKeeper(`${tab} ${window.atelierIdentity().split(' ')[1]}`);
 let before = null, uploading = null, announced = '', savingSoon = 0, loads = 0;
 
 // What the active layer was before the gesture that is under way.

@@ -27,13 +27,15 @@ const newKeeper = (key) => {
       if (target) await finished(target.put(value, key));
     } catch { /* full, or a private window */ }
   };
-  const latest = async () => {
+  /** Return the owners of what is kept and their paintings: the own first, then from new to old. */
+  const kept = async () => {
     const paintings = await store('paintings', 'readonly');
-    if (!paintings) return null;
+    if (!paintings) return [];
     const [keys, values] = await Promise.all([finished(paintings.getAllKeys()), finished(paintings.getAll())]);
-    const found = keys.map((owner, i) => ({ ...values[i], owner })).sort((a, b) => b.time - a.time);
-    for (const old of found.slice(MOST_KEPT)) await remove(old.owner);
-    return found.find((one) => one.owner === key) ?? found[0] ?? null;
+    const found = keys.map((owner, i) => [owner, values[i]]);
+    found.sort(([a, { time: x }], [b, { time: y }]) => (b === key) - (a === key) || y - x);
+    for (const [old] of found.slice(MOST_KEPT)) await remove(old);
+    return found;
   };
   const remove = async (name) => {
     for (const part of ['pictures', 'paintings']) await finished((await store(part, 'readwrite')).delete(name));
@@ -47,13 +49,15 @@ const newKeeper = (key) => {
     /** Return { picture, painting }, this tab's own or the latest of another; or null. */
     async recall() {
       try {
-        const painting = await latest();
-        if (!painting) return null;
-        const picture = await finished((await store('pictures', 'readonly')).get(painting.owner));
-        return picture ? { picture, painting } : null;
-      } catch {
-        return null;
-      }
+        for (const [owner, painting] of await kept()) {
+          const picture = await finished((await store('pictures', 'readonly')).get(owner));
+          if (!picture) continue;
+          // From now on the other tab may change what is its own.
+          if (owner !== key) await put('pictures', picture);
+          return { picture, painting };
+        }
+      } catch { /* what cannot be read is not there */ }
+      return null;
     },
   };
 };
