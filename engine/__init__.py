@@ -74,7 +74,7 @@ from engine.request import (
     Task,
 )
 from engine.service import Engine, Status
-from engine.service.batch import list_pictures, plan_batch
+from engine.service.batch import CONTACT_SHEET, list_pictures, plan_batch
 from engine.service.catalogue import Availability, Catalogue, ModelEntry
 from engine.service.grid import GRID_PARAMETERS, Axis, labels_of, plan_grid
 from engine.service.history import History
@@ -96,6 +96,7 @@ from engine.variants import Ignored, Limits, Size, Variant
 from engine.variants.step_saving import STEP_CACHE_CHOICES, TRUNCATION_CHOICES, Saving
 
 __all__ = [
+    "CONTACT_SHEET",
     "GRID_PARAMETERS",
     "INPUT_PREFIX",
     "MAX_CONTEXT",

@@ -9,14 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.chains import trace
-from engine.cli.batch_options import SHEET
 from engine.cli.options import request_of
 from engine.cli.terminal import complain, progress, say, warn
 from engine.errors import BadRequest, ErrorReport
 from engine.inputs import Inputs, find_input
 from engine.request import Request
 from engine.service import Engine
-from engine.service.batch import list_pictures, plan_batch
+from engine.service.batch import CONTACT_SHEET, list_pictures, plan_batch
 from engine.service.series import ItemReport, ItemState, Series, SeriesReport
 from engine.settings import with_folders
 from engine.storage import check_writable
@@ -35,7 +34,7 @@ def batch(options: argparse.Namespace) -> int:
         with_folders(options.data_dir), vram_gb=options.vram, profile=options.profile
     )
     pictures = _pictures(options.pictures)
-    sheet = None if options.no_sheet else SHEET
+    sheet = None if options.no_sheet else CONTACT_SHEET
     steps = _steps(options, settings.data_dir)
     plan = plan_batch(pictures, steps, options.out, options.format.suffix, sheet)
     check_writable(options.out)
@@ -45,7 +44,7 @@ def batch(options: argparse.Namespace) -> int:
     if report.sheet_error is not None:
         warn(str(report.sheet_error))
     if report.sheet is not None and not options.json:
-        say(str(report.sheet))
+        say(str(report.sheet.absolute()))
     return _judge(report)
 
 

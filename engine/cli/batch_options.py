@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Final
 
+from engine.service.batch import CONTACT_SHEET
 from engine.settings import FileType
-
-SHEET: Final = "contact-sheet.jpg"
 
 
 def add_batch_options(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +25,7 @@ def add_batch_options(parser: argparse.ArgumentParser) -> None:
     add("--strength", metavar="S", type=float, help="1 = ignore the picture, 0 = keep it")
     add("--format", metavar="F", type=_file_type, default=FileType.PNG,
         help=", ".join(FileType))  # fmt: skip
-    add("--no-sheet", action="store_true", help=f"write no {SHEET}")
+    add("--no-sheet", action="store_true", help=f"write no {CONTACT_SHEET}")
 
 
 def _file_type(text: str) -> FileType:

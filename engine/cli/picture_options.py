@@ -26,7 +26,9 @@ def add_inpaint_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--image", dest="images", metavar="IMG", action="append", required=True,
         help="picture to repaint")  # fmt: skip
-    add("--mask", metavar="MASK", help="picture of the same size, white where to repaint")
+    add("--mask", metavar="MASK",
+        help="picture that is white where to repaint; resized to the size of the other, whose "
+        "shape it must have")  # fmt: skip
     add("--strength", metavar="S", type=float,
         help="1 = ignore what is under the mask, 0 = keep it; default 1")  # fmt: skip
     add("--feather", metavar="PX", type=int, default=default.feather,

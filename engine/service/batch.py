@@ -14,11 +14,13 @@ from engine.sheets import MAX_CELLS
 from engine.storage import is_remote
 
 SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+CONTACT_SHEET: Final = "contact-sheet.jpg"
+"""What a batch calls its sheet, and passes over in a folder."""
 _LOOKED_AT: Final = 100_000
 
 
 def list_pictures(folder: Path) -> tuple[Path, ...]:
-    """Return the picture files of a folder by name, without those of folders in it.
+    """Return the picture files of a folder by name, without contact sheets and folders in it.
 
     Raise `NotFound` where there is no such folder, `DiskError` for one that cannot be read.
     """
@@ -28,7 +30,9 @@ def list_pictures(folder: Path) -> tuple[Path, ...]:
         found = [
             path
             for path, _ in zip(folder.iterdir(), range(_LOOKED_AT), strict=False)
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+            if path.suffix.lower() in SUFFIXES
+            and not path.name.startswith(".")
+            and path.name != CONTACT_SHEET
         ]
     except OSError as error:
         raise DiskError(

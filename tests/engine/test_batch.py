@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from engine import BadRequest, NotFound, Request, SheetPlan, list_pictures, plan_batch
+from engine import (
+    CONTACT_SHEET,
+    BadRequest,
+    NotFound,
+    Request,
+    SheetPlan,
+    list_pictures,
+    plan_batch,
+)
 
 STEPS = (
     Request(prompt="make it red", images=("base", "reference"), count=4, width=128, height=64),
@@ -15,7 +23,7 @@ STEPS = (
 
 
 def test_a_folder_gives_its_pictures_by_name(tmp_path):
-    for name in ("b.PNG", "a.jpg", "c.webp", "d.jpeg", "notes.txt", ".hidden.png"):
+    for name in ("b.PNG", "a.jpg", "c.webp", "d.jpeg", "notes.txt", ".hidden.png", CONTACT_SHEET):
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
     assert [path.name for path in list_pictures(tmp_path)] == ["a.jpg", "b.PNG", "c.webp", "d.jpeg"]

@@ -58,7 +58,7 @@ def test_every_picture_is_redrawn_with_a_sheet_at_the_end(run, photos, words):
     code, out, err = run("batch", str(photos), "-o", "out", *words)
     assert (code, err) == (0, [])
     names = ["a.png", "b.png", "contact-sheet.jpg"]
-    assert [Path(line).name for line in out] == names
+    assert [Path(line) for line in out] == [Path("out").absolute() / name for name in names]
     assert sorted(path.name for path in Path("out").iterdir()) == names
     recipe = read_recipe(Path("out/a.png"))["request"]
     assert recipe["prompt"] == "a red circle"

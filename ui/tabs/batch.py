@@ -10,7 +10,7 @@ from typing import Final
 
 import gradio as gr
 
-from engine import BadRequest, Request, SeriesPlan, list_pictures, plan_batch
+from engine import CONTACT_SHEET, BadRequest, Request, SeriesPlan, list_pictures, plan_batch
 from ui import edit_strings as words
 from ui.components.chain import View
 from ui.components.ids import Ids
@@ -21,7 +21,6 @@ from ui.tabs.series_panel import SeriesPanel, SeriesWords, Updates
 from ui.uploads import uploaded
 from ui.wording import requests_of
 
-SHEET: Final = "contact-sheet.jpg"
 STEPS: Final = "steps"
 TYPES: Final = [".png", ".jpg", ".jpeg", ".webp"]
 WORDS: Final = SeriesWords(
@@ -111,7 +110,7 @@ class Batch:
     def _plan(self, pictures: tuple[Path, ...], steps: tuple[Request, ...]) -> SeriesPlan:
         settings = self._page.engine.settings
         folder = settings.output_folder / f"batch-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-        return plan_batch(pictures, steps, folder, settings.file_type.suffix, SHEET)
+        return plan_batch(pictures, steps, folder, settings.file_type.suffix, CONTACT_SHEET)
 
 
 def _pictures(files: list[str], folder: str) -> tuple[Path, ...]:
