@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -136,13 +137,18 @@ class Album:
         """Note where a picture lies since it was thrown away; None: it was taken back."""
         self._set(number, "trash", None if trash is None else str(trash))
 
-    def move(self, old: str, new: str) -> None:
-        """Note that the pictures whose paths begin with `old` lie where that reads `new`."""
+    @contextmanager
+    def move(self, old: str, new: str) -> Iterator[None]:
+        """Note that the pictures whose paths begin with `old` lie where that reads `new`.
+
+        Nothing is noted where the block fails.
+        """
         with self._store.write() as connection:
             connection.execute(
                 "UPDATE pictures SET path = ? || substr(path, ?) WHERE substr(path, 1, ?) = ?",
                 (new, len(old) + 1, len(old), old),
             )
+            yield
 
     def drop(self, number: int) -> None:
         """Strike out a picture for good."""

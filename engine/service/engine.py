@@ -10,12 +10,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from engine import settings as settings_file
-from engine.errors import Cancelled, NotFound, from_report
+from engine.errors import Cancelled, NotFound, QueueFull, from_report
 from engine.events import Done, Failed, JobEvent, Result
 from engine.hardware import Tuning
 from engine.hub.plan import DownloadPlan, plan_download
@@ -198,21 +199,23 @@ class Engine:
     def move_files(self, wanted: Settings, tell: Tell = lambda *_: None) -> int:
         """Move what is in the folders that `wanted` names anew, and keep the new settings.
 
-        Return how many files moved. Raise `BadRequest` or `DiskError`; of the folder that this is
-        about nothing has moved then, and the settings name it as before.
+        Return how many files moved. No job is accepted meanwhile. Raise `QueueFull` where a job has
+        not ended, for its order names the old folder; `BadRequest` or `DiskError`. Of the folder
+        that this is about nothing has moved then, and the settings name it as before.
         """
         count = 0
-        for name in FOLDER_NAMES:
-            old, new = folder_of(self._settings, name), folder_of(wanted, name)
-            if old == new:
-                continue
-            moved = move_folder(old, new, tell)
-            change: dict[str, Any] = {name: new}
-            self.update_settings(replace(self._settings, **change))
-            if name == OUTPUT_FOLDER and self._history is not None:
-                self._history.moved(old.absolute(), new.absolute())
-            count += moved
-        self.update_settings(wanted)
+        with self._workshop.resting():
+            if jobs := len(self.queue.jobs()):
+                raise QueueFull(
+                    f"Nothing can be moved before all jobs have ended ({jobs} left).",
+                    "Wait until they are done, or cancel them.",
+                )
+            for name in FOLDER_NAMES:
+                old, new = folder_of(self._settings, name), folder_of(wanted, name)
+                if old != new:
+                    settle = partial(self._note_move, name, old, new)
+                    count += move_folder(old, new, tell, settle=settle)
+            self.update_settings(wanted)
         return count
 
     def clear_inputs(self) -> int:
@@ -346,6 +349,17 @@ class Engine:
         self._workshop.join()
         if self._history is not None:
             self._history.close()
+
+    def _note_move(self, name: str, old: Path, new: Path) -> None:
+        """Write down that a folder of the settings is elsewhere now: everywhere, or nowhere."""
+        change: dict[str, Any] = {name: new}
+        with ExitStack() as undo:
+            undo.callback(self.update_settings, self._settings)
+            with ExitStack() as journal:
+                if name == OUTPUT_FOLDER and self._history is not None:
+                    journal.enter_context(self._history.moving(old.absolute(), new.absolute()))
+                self.update_settings(replace(self._settings, **change))
+            undo.pop_all()
 
     def _open_history(self) -> tuple[History | None, tuple[str, ...]]:
         store, notices = open_store(self._settings.data_dir)

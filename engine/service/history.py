@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -129,9 +130,12 @@ class History:
             count += len(found)
         return count
 
-    def moved(self, old: Path, new: Path) -> None:
-        """Note that the pictures in a folder lie in another now; raise `DiskError`."""
-        self._album.move(f"{old}{os.sep}", f"{new}{os.sep}")
+    def moving(self, old: Path, new: Path) -> AbstractContextManager[None]:
+        """Note that the pictures in a folder lie in another now, if the block ends well.
+
+        Raise `DiskError`.
+        """
+        return self._album.move(f"{old}{os.sep}", f"{new}{os.sep}")
 
     def used_inputs(self) -> frozenset[str]:
         """Return the names of all input pictures that a picture or a job began with."""

@@ -11,7 +11,14 @@ from typing import Final
 
 from engine.errors import BadRequest, Cancelled, DiskError
 from engine.settings import MODELS, Settings
-from engine.storage import atomic_stream, check_writable, disk_error, make_folder, open_plain
+from engine.storage import (
+    TEMPORARY_PREFIX,
+    atomic_stream,
+    check_writable,
+    disk_error,
+    make_folder,
+    open_plain,
+)
 
 COPIED_AT_ONCE: Final = 1 << 24
 
@@ -34,20 +41,23 @@ def move_folder(
     new: Path,
     tell: Tell = lambda *_: None,
     cancelled: Callable[[], bool] = lambda: False,
+    settle: Callable[[], None] = lambda: None,
 ) -> int:
     """Move the files of a folder into another, and return how many; `old` goes if it is empty then.
 
-    On another drive a file is copied, and its original is removed once all are there. Raise
-    `BadRequest` for folders of which one lies in the other, or a file that is there already;
-    `DiskError` where the drive is full or may not be written to; `Cancelled`. Nothing has moved
-    then.
+    On another drive a file is copied, and its original is removed once all are there. What is being
+    written stays. settle: writes down where the files are once all have moved. Raise `BadRequest`
+    for folders of which one lies in the other, or a file that is there already; `DiskError` where
+    the drive is full or may not be written to; `Cancelled`; and what `settle` raises. Nothing has
+    moved then.
     """
     old, new = old.resolve(), new.resolve()
     if old == new or not old.is_dir():
+        settle()
         return 0
     if old in new.parents or new in old.parents:
         raise BadRequest(f"{new} and {old} lie in each other.", "Choose a folder elsewhere.")
-    files = [path for path in sorted(old.rglob("*")) if path.is_file() or path.is_symlink()]
+    files = [path for path in sorted(old.rglob("*")) if _is_whole(path, old)]
     _check(old, new, files)
     total, done = sum(path.lstat().st_size for path in files), 0
     copied = []
@@ -60,9 +70,17 @@ def move_folder(
             copied += _bring(path, place, undo)
             done += size
             tell(done, total)
+        settle()
         undo.pop_all()
     _leave(old, copied)
     return len(files)
+
+
+def _is_whole(path: Path, folder: Path) -> bool:
+    """Say whether a path inside a folder is a file or a link that nobody writes any more."""
+    if any(part.startswith(TEMPORARY_PREFIX) for part in path.relative_to(folder).parts):
+        return False
+    return path.is_file() or path.is_symlink()
 
 
 def _check(old: Path, new: Path, files: list[Path]) -> None:

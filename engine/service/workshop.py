@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -60,6 +60,7 @@ class Workshop:
         self._was_lost = False
         self._tuned: Tuned | None = None
         self._has_asked: Link | None = None
+        self._resting = False
         self._closed = threading.Event()
         self._wanted = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, name="engine", daemon=True)
@@ -82,7 +83,7 @@ class Workshop:
     def accept(self, order: Order) -> None:
         """Put an order into the queue; raise `QueueFull`, or `WorkerLost` once closed."""
         with self._news:
-            self._check_open()
+            self._check_taking()
             self._desk.accept(order)
             self._wanted.set()
             self._hand_out()
@@ -91,8 +92,19 @@ class Workshop:
     def check_room(self) -> None:
         """Raise `QueueFull` where no more orders are taken, or `WorkerLost` once closed."""
         with self._news:
-            self._check_open()
+            self._check_taking()
             self._desk.check_room()
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Take no orders meanwhile; raise `QueueFull` where none are taken already."""
+        with self._news:
+            self._check_taking()
+            self._resting = True
+        try:
+            yield
+        finally:
+            self._resting = False
 
     def queue(self) -> tuple[str | None, tuple[Order, ...], Progress | None]:
         """Return the job that runs, the orders that have not ended, and how far the first is."""
@@ -217,6 +229,11 @@ class Workshop:
     def _check_open(self) -> None:
         if self._closed.is_set():
             raise WorkerLost("The engine is closed.", "Start the program again.")
+
+    def _check_taking(self) -> None:
+        self._check_open()
+        if self._resting:
+            raise QueueFull("Files are being moved.", "Try again once that is done.")
 
     def _supervise(self) -> None:
         """Keep a worker as long as the engine is open; after a failed start, only when needed."""

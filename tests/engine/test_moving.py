@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine import Engine, Request, Settings
-from engine.errors import BadRequest, Cancelled, DiskError
+from engine.errors import BadRequest, Cancelled, DiskError, QueueFull
 from engine.events import Done, Picture, Result
 from engine.jobs.order import Order, Output
 from engine.journal.pictures import Search
 from engine.service import moving
 from engine.service.moving import move_folder
 from engine.settings import MODELS, load, models_folder
+from engine.storage import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, temporary_beside
 from tests.engine.fakes import Script
 
 
@@ -115,6 +117,16 @@ def test_a_folder_that_is_not_there_has_nothing_to_move(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_what_a_job_is_about_to_finish_stays_where_it_is(old, tmp_path):
+    begun = old / "sub" / f"{TEMPORARY_PREFIX}5{TEMPORARY_SUFFIX}"
+    begun.write_bytes(b"half a picture")
+    (temporary_beside(old / "model") / "part").mkdir(parents=True)
+    (next(old.glob(f"{TEMPORARY_PREFIX}*")) / "part" / "weights").write_bytes(b"half")
+    assert move_folder(old, tmp_path / "new") == 3
+    assert sorted(files_in(old).values()) == [b"half", b"half a picture"]
+    assert sorted(files_in(tmp_path / "new")) == ["a.png", "sub/b.png", "sub/deeper/c"]
+
+
 def test_links_move_as_links(old, tmp_path):
     (old / "link").symlink_to(tmp_path / "elsewhere")
     move_folder(old, tmp_path / "new")
@@ -162,6 +174,85 @@ def test_the_history_finds_pictures_that_moved(old, tmp_path):
         opened.move_files(replace(settings, output_folder=tmp_path / "new"))
         found = {past.path for past in history.find(Search())}
     assert found == {tmp_path / "new" / "a.png", tmp_path / "older" / "b.png"}
+
+
+def test_nothing_moves_from_under_a_job_that_runs_or_waits(old, tmp_path):
+    script, before = Script(), files_in(old)
+    settings = Settings(data_dir=tmp_path / "data", output_folder=old)
+    wanted = replace(settings, output_folder=tmp_path / "new")
+    with Engine(settings, hire=script.link) as opened:
+        jobs = [opened.submit(Request(prompt="hold")) for _ in range(2)]
+        with pytest.raises(QueueFull, match=r"all jobs have ended \(2 left"):
+            opened.move_files(wanted)
+        assert opened.settings == settings
+        assert files_in(old) == before
+        script.release.set()
+        for job in jobs:
+            assert list(opened.events(job))
+        assert opened.move_files(wanted) == 3
+
+
+def test_no_job_is_accepted_while_files_move(engine, old, tmp_path):
+    told = []
+
+    def tell(*_) -> None:
+        with pytest.raises(QueueFull, match="being moved") as caught:
+            engine.submit(Request(prompt="x"))
+        told.append(caught.value)
+        with pytest.raises(QueueFull, match="being moved"):
+            engine.move_files(engine.settings)
+
+    engine.move_files(replace(engine.settings, output_folder=tmp_path / "new"), tell)
+    assert len(told) == 3
+    assert list(engine.events(engine.submit(Request(prompt="x"))))
+
+
+@pytest.mark.parametrize("broken", ["move", "commit", "settings"])
+def test_where_a_move_cannot_be_written_down_nothing_has_moved(broken, old, tmp_path, monkeypatch):
+    settings = Settings(data_dir=tmp_path / "data", output_folder=old)
+    before, new = files_in(old), tmp_path / "new"
+    with Engine(settings, asleep=True, journal=True, hire=Script().link) as opened:
+        opened.update_settings(settings)
+        insert(opened.history, old / "a.png")
+        insert(opened.history, new / "was-there.png")
+        with monkeypatch.context() as change:
+            fail_at(broken, change, opened.history)
+            with pytest.raises(DiskError, match="full"):
+                opened.move_files(replace(settings, output_folder=new))
+        assert opened.settings == load(tmp_path / "data")[0] == settings
+        assert files_in(old) == before
+        found = {past.path for past in opened.history.find(Search())}
+    assert found == {old / "a.png", new / "was-there.png"}
+
+
+def fail_at(broken: str, change: pytest.MonkeyPatch, history) -> None:
+    """Have the disk fill up as a part of the program writes, once the files are there."""
+
+    def full(*_):
+        calls.append(1)
+        if len(calls) == 1:
+            raise DiskError("The disk is full.")
+
+    calls = []
+    if broken == "settings":
+        change.setattr("engine.settings.save", full)
+    elif broken == "move":
+        change.setattr("engine.journal.pictures.Album.move", full)
+    else:
+        change.setattr(history._store, "_connection", FullAtCommit(history._store._connection))
+
+
+class FullAtCommit:
+    """A database that takes everything but the last word."""
+
+    def __init__(self, connection) -> None:
+        self._connection = connection
+
+    def commit(self) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    def __getattr__(self, name: str):
+        return getattr(self._connection, name)
 
 
 def insert(history, path: Path) -> None:
