@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +20,9 @@ PREFIX: Final = "input:"
 FOLDER: Final = "inputs"
 """Inside the data folder."""
 MAX_INPUT_BYTES: Final = 64 << 20
+YOUNG_SECONDS: Final = 1800
+"""So long a picture stays whatever is cleared: it may lie in a form, or belong to a job that is
+being accepted at this moment and written down at the next."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -43,7 +47,9 @@ class Inputs:
             )
         digest = hashlib.sha256(data).hexdigest()
         path = self._folder / digest
-        if not path.is_file():
+        if path.is_file():
+            _make_young(path)
+        else:
             make_folder(self._folder)
             atomic_write(path, data)
             sweep_temporary(self._folder)
@@ -64,15 +70,16 @@ class Inputs:
         return sum(size for _, size in self._files())
 
     def clear(self, keep: Collection[str]) -> int:
-        """Remove all but those with the names in `keep`; return how many bytes that freed."""
-        freed = 0
+        """Remove what has no name in `keep` and is not young; return how many bytes that freed."""
+        freed, limit = 0, time.time() - YOUNG_SECONDS
         for path, size in self._files():
             if PREFIX + path.name in keep:
                 continue
             # Windows lets nobody remove a file that a job has open.
             with suppress(OSError):
-                path.unlink()
-                freed += size
+                if path.stat().st_mtime < limit:
+                    path.unlink()
+                    freed += size
         return freed
 
     def _files(self) -> list[tuple[Path, int]]:
@@ -106,7 +113,10 @@ def keep_inputs(request: Request, data_dir: Path) -> Request:
 
     def kept(name_or_path: str) -> str:
         path = find_input(name_or_path, data_dir)
-        return name_or_path if name_or_path.startswith(PREFIX) else inputs.keep(path)
+        if not name_or_path.startswith(PREFIX):
+            return inputs.keep(path)
+        _make_young(path)
+        return name_or_path
 
     return _renamed(request, kept)
 
@@ -115,6 +125,13 @@ def uses(request: Request) -> tuple[str, ...]:
     """Return the names or paths of all pictures and masks that a request begins with."""
     mask = () if request.mask is None else (request.mask,)
     return (*request.images, *mask, *(region.mask for region in request.regions))
+
+
+def _make_young(path: Path) -> None:
+    """Have a file count as kept just now."""
+    # Of another's folder: what cannot be written to is not cleared either.
+    with suppress(OSError):
+        os.utime(path)
 
 
 def _renamed(request: Request, rename: Callable[[str], str]) -> Request:

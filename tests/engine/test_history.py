@@ -34,6 +34,7 @@ from engine.service.links import ThreadLink
 from engine.storage import atomic_write, make_folder
 from engine.worker import Painter
 from tests.engine.fakes import STATE, tune
+from tests.engine.workbench import aged
 
 
 def small_png(colour: str = "red") -> bytes:
@@ -210,6 +211,7 @@ def test_the_mask_of_a_job_returns_with_it(start, easel, settings):
     engine = start(easel)
     mask = engine.keep_input(small_png("white"))
     job = engine.submit(Request(prompt="hold", images=(mask,), mask=mask))
+    aged(settings.data_dir)
     engine.clear_inputs()
     engine.close()
     easel.release.set()
@@ -417,6 +419,7 @@ def test_inputs_that_a_picture_or_a_job_began_with_are_not_cleared(start, easel,
     names = [engine.keep_input(small_png(colour)) for colour in ("red", "blue", "green", "white")]
     engine.generate(Request(prompt="x", images=(names[0],)))
     engine.submit(Request(prompt="hold", images=(names[1],), mask=names[2]))
+    aged(settings.data_dir)
     freed = engine.clear_inputs()
     assert freed == len(small_png("white"))
     for name in names[:3]:

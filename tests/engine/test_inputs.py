@@ -8,7 +8,16 @@ import os
 import pytest
 
 from engine import BadRequest, DiskError, FileRejected, NotFound, Region, Request
-from engine.inputs import MAX_INPUT_BYTES, PREFIX, Inputs, find_input, keep_inputs, uses
+from engine.inputs import (
+    MAX_INPUT_BYTES,
+    PREFIX,
+    YOUNG_SECONDS,
+    Inputs,
+    find_input,
+    keep_inputs,
+    uses,
+)
+from tests.engine.workbench import aged
 
 NAME = PREFIX + hashlib.sha256(b"picture").hexdigest()
 
@@ -72,6 +81,7 @@ def test_a_name_that_is_not_kept_is_not_found(inputs, name):
 def test_clearing_keeps_what_is_asked_for_and_leaves_strangers_alone(inputs, data_folder):
     first, second = inputs.keep(b"one"), inputs.keep(b"three")
     (data_folder / "inputs" / "notes.txt").write_bytes(b"mine")
+    aged(data_folder)
     assert inputs.size() == 8
     assert inputs.clear({second}) == 3
     assert inputs.size() == 5
@@ -79,6 +89,20 @@ def test_clearing_keeps_what_is_asked_for_and_leaves_strangers_alone(inputs, dat
     assert (data_folder / "inputs" / "notes.txt").is_file()
     with pytest.raises(NotFound):
         inputs.path(first)
+
+
+def test_clearing_spares_what_a_form_or_a_job_may_be_about_to_use(inputs, data_folder):
+    names = [inputs.keep(data) for data in (b"just kept", b"kept again", b"ordered", b"old")]
+    aged(data_folder)
+    fresh = [inputs.keep(b"new"), inputs.keep(b"kept again")]
+    keep_inputs(Request(prompt="x", images=(names[2],)), data_folder)
+    assert inputs.clear(()) == len(b"just kept") + len(b"old")
+    for name in (*fresh, names[2]):
+        assert inputs.path(name).is_file()
+    aged(data_folder, YOUNG_SECONDS - 60)
+    assert inputs.clear(()) == 0
+    aged(data_folder)
+    assert inputs.clear(()) == len(b"new") + len(b"kept again") + len(b"ordered")
 
 
 def test_an_empty_store_has_no_size_and_nothing_to_clear(data_folder):

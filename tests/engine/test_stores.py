@@ -13,6 +13,7 @@ from engine.memory.tensor_cache import PROMPTS, REFERENCES
 from engine.service.history import TRASH
 from engine.service.stores import FOLDERS, Keep, clear_folder, folder_size
 from tests.engine.fakes import Script
+from tests.engine.workbench import aged
 
 PLACES = {
     Keep.PROMPTS: f"{CACHES}/{PROMPTS}/a",
@@ -65,6 +66,7 @@ def test_the_engine_tells_and_clears_every_kind(data_dir):
         assert sizes[Keep.INPUTS] == 7
         assert sizes[Keep.SLABS] == 3
         assert name
+        aged(data_dir)
         for kind in Keep:
             assert engine.clear(kind) == sizes[kind]
         assert not any(kept.size for kept in engine.kept())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 from PIL import Image
 
+from engine.inputs import FOLDER, YOUNG_SECONDS
 from engine.jobs.order import Order, Output
 from engine.memory.studio import Model, Studio
 from engine.run import execute
@@ -35,6 +38,12 @@ class Bench:
     @property
     def files(self) -> list[str]:
         return sorted(path.name for path in self.folder.iterdir())
+
+
+def aged(data_dir: Path, seconds: float = YOUNG_SECONDS) -> None:
+    """Have the input pictures in a data folder be kept so many seconds ago."""
+    for path in (data_dir / FOLDER).iterdir():
+        os.utime(path, (time.time() - seconds,) * 2)
 
 
 def model_of(bench: Bench) -> Model | None:
