@@ -114,7 +114,8 @@ class Store:
     def _told(self, what: str) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+            # The last two: a value that no column can hold.
             raise DiskError(
                 f"The history {self._path} could not be {what}: {error}.",
                 "Start the program again; if that does not help, free some space.",

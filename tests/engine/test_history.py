@@ -471,6 +471,17 @@ def test_a_disk_that_fails_costs_the_line_in_the_history_and_not_the_job(
     assert engine.queue.jobs() == ()
 
 
+def test_a_folder_that_the_history_cannot_name_costs_the_line_and_not_the_job(
+    start, easel, tmp_path, caplog
+):
+    engine = start(easel)
+    output = Output(folder=tmp_path / "\udcff")
+    for _ in range(2):
+        assert isinstance(ending(engine, engine.submit(Request(prompt="x"), output)), events.Done)
+    assert len(easel.painted) == 2
+    assert "The history misses the job" in caplog.text
+
+
 def test_a_disk_that_fails_at_the_start_keeps_no_one_from_painting(
     start, easel, monkeypatch, caplog
 ):

@@ -43,6 +43,18 @@ def test_a_damaged_file_is_kept_aside_and_told(data_folder, data):
     assert (data_folder / f"{FILE}.bad1").read_bytes() == data
 
 
+@pytest.mark.parametrize("value", ["\udcff", 2**63])
+def test_a_value_that_no_database_takes_is_an_error_of_the_tree(data_folder, value):
+    store, _ = open_store(data_folder)
+    with pytest.raises(DiskError, match="could not be read"):
+        store.read("SELECT ?", (value,))
+    with pytest.raises(DiskError, match="could not be written"), store.write() as connection:
+        connection.execute("DELETE FROM jobs WHERE id = ?", (value,))
+    with store.write() as connection:
+        connection.execute("DELETE FROM jobs")
+    store.close()
+
+
 def test_every_damaged_file_is_kept(data_folder):
     for _ in range(3):
         (data_folder / FILE).write_bytes(b"damaged" * 1000)
