@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from engine.checks import check_text
+from engine.checks import check_number, check_text, check_whole
 from engine.errors import BadRequest, NotFound
 from engine.events import Picture
 from engine.journal.store import Store
@@ -19,6 +19,10 @@ from engine.journal.words import indexed_query, plain_patterns, spaced
 from engine.request import MAX_PATH_CHARACTERS
 
 MAX_SHOWN: Final = 200
+_LARGEST_ID: Final = 2**63 - 1
+"""Larger numbers are none of SQLite's."""
+_FARTHEST: Final = 1e12
+"""Seconds from 1970 to beyond any date that can be written."""
 _COLUMNS: Final = (
     "p.id, p.path, p.session, p.created, p.width, p.height, p.seconds, p.model, p.favourite,"
     " p.trash, p.recipe"
@@ -50,6 +54,9 @@ class Search:
         """Check what a page may send; raise `BadRequest`."""
         for name in ("words", "model", "lora"):
             check_text(name, getattr(self, name))
+        for name in ("since", "until"):
+            check_number(name, getattr(self, name), -_FARTHEST, _FARTHEST)
+        check_whole("last picture", self.before, 0, _LARGEST_ID)
         if len(self.model) > MAX_PATH_CHARACTERS or len(self.lora) > MAX_PATH_CHARACTERS:
             raise BadRequest(
                 "The name of the model or the LoRA is too long.", "Choose from the list."
@@ -122,8 +129,7 @@ class Album:
         rows = self._store.read(
             f"SELECT {_COLUMNS} FROM pictures p"  # noqa: S608
             " WHERE p.id = ? AND p.session = coalesce(?, p.session)",
-            # Larger numbers are none of SQLite's.
-            (number if abs(number) < 2**63 else 0, session),
+            (number if abs(number) <= _LARGEST_ID else 0, session),
         )
         for row in rows:
             return _past(*row)

@@ -167,8 +167,12 @@ def test_odd_recipes_are_kept(album, recipe):
 
 @pytest.mark.parametrize(
     "values",
-    [{"words": None}, {"words": "a\0b"}, {"model": "m" * 5000}, {"most": 0}, {"most": 10**6}],
-)
+    [
+        {"words": None}, {"words": "a\0b"}, {"model": "m" * 5000}, {"most": 0}, {"most": 10**6},
+        {"before": 2**63}, {"before": -1}, {"before": 1.5}, {"before": "1"},
+        {"since": 2**63}, {"since": float("nan")}, {"until": -(2**70)}, {"until": "today"},
+    ],
+)  # fmt: skip
 def test_a_search_that_cannot_be_is_refused(values):
     with pytest.raises(BadRequest):
         Search(**values)
