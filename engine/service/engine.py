@@ -75,10 +75,14 @@ class Engine:
         threading.Thread(target=sweep_temporary, args=(folder,), daemon=True).start()
         hire = hire or (ThreadLink if in_process else ProcessLink)
         self._history, self._notices = self._open_history() if journal else (None, ())
-        orders = () if self._history is None else recover(self._history)
-        self._restored = frozenset(order.job for order in orders)
-        heard = None if self._history is None else self._history.heed
-        self._workshop = Workshop(hire, heard, orders)
+        with ExitStack() as undo:
+            if self._history is not None:
+                undo.callback(self._history.close)
+            orders = () if self._history is None else recover(self._history)
+            self._restored = frozenset(order.job for order in orders)
+            heard = None if self._history is None else self._history.heed
+            self._workshop = Workshop(hire, heard, orders)
+            undo.pop_all()
         if not asleep:
             self.wake()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from engine.errors import NotFound
@@ -79,7 +80,10 @@ class Queue:
         # Asked of the journal alone: two clicks at once must not paint the job twice.
         if self._history is None or not self._history.jobs.resume(job):
             raise NotFound(f"The job {job!r:.40} was not stopped.", "Look at the queue again.")
-        self._workshop.accept(self._history.jobs.order(job, session))
+        with ExitStack() as undo:
+            undo.callback(self._history.jobs.end, job, JobState.STOPPED)
+            self._workshop.accept(self._history.jobs.order(job, session))
+            undo.pop_all()
 
     def job(self, job: str, session: str | None = None) -> QueuedJob:
         """Return a job by its id; raise `NotFound`."""

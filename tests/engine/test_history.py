@@ -509,6 +509,35 @@ def test_a_stopped_job_asked_for_twice_at_once_waits_once(start, easel, monkeypa
     assert len(engine.queue.jobs()) == 2
 
 
+def test_a_job_that_finds_no_room_after_all_stays_stopped(start, easel, monkeypatch):
+    engine = start(easel)
+    engine.submit(Request(prompt="hold"))
+    assert easel.begun.wait(10)
+    log = engine.history.jobs
+    log.accept(replace(easel.orders[0], job="stopped"))
+    log.end("stopped", JobState.STOPPED)
+
+    def full(*_):
+        raise QueueFull("No more fit.")
+
+    with monkeypatch.context() as change:
+        change.setattr(engine._workshop, "accept", full)
+        with pytest.raises(QueueFull):
+            engine.queue.resume("stopped")
+    assert engine.queue.job("stopped").state is JobState.STOPPED
+    engine.queue.resume("stopped")
+    assert engine.queue.job("stopped").state is JobState.WAITING
+
+
+def test_a_start_that_fails_leaves_the_journal_to_the_next(start, easel, monkeypatch):
+    with monkeypatch.context() as change:
+        change.setattr("engine.service.engine.recover", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError) as caught:
+            start(easel)
+    assert start(easel).history is not None
+    assert caught.value
+
+
 def test_a_job_taken_up_again_is_told_from_one_that_was_just_accepted(start, easel):
     engine = start(easel)
     engine.submit(Request(prompt="hold"))
