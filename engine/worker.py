@@ -160,8 +160,9 @@ class _Worker:
 
     def begin(self, made: Future[WorkerState]) -> None:
         """Say that work can begin, or that none ever will."""
-        error = made.exception()
-        self._send(made.result() if error is None else WorkerBroken(error=report(_logged(error))))
+        error = made.exception() or self._fault(made.result())
+        if error is not None:
+            self._send(WorkerBroken(error=report(_logged(error))))
 
     def take(self, order: Order, pool: Executor) -> None:
         """Have an order carried out, and then the machine described.
@@ -183,19 +184,23 @@ class _Worker:
 
     def describe(self, measured: Future[WorkerState]) -> None:
         """Send what was found; a machine that cannot be measured can still paint."""
-        error = measured.exception()
-        if error is None:
-            self._send(measured.result())
-        else:
-            _log.warning("The machine was not measured: %s", _logged(error))
+        error = measured.exception() or self._fault(measured.result())
+        if error is not None:
+            _log.warning("The machine could not be described: %s", _logged(error))
 
     def answer(self, attempt: Future[Tuning]) -> None:
         """Tell what came of that."""
-        error = attempt.exception()
-        if error is None:
-            self._send(Tuned(tuning=attempt.result()))
-        else:
+        error = attempt.exception() or self._fault(Tuned(tuning=attempt.result()))
+        if error is not None:
             self._send(Tuned(error=report(_logged(error))))
+
+    def _fault(self, message: object) -> Exception | None:
+        """Send a message, or return why it cannot travel: a failure of ours."""
+        try:
+            self._send(message)
+        except (TypeError, ValueError) as error:
+            return error
+        return None
 
     def _check_open(self) -> None:
         if self.closing.is_set():
@@ -226,18 +231,13 @@ class _Worker:
             broken = error if isinstance(error, WorkerLost) else described.exception()
             if broken is not None:
                 self._send(WorkerBroken(error=report(_logged(broken))))
-            self._end(job, attempt)
+            fault = self._fault(_ending(job, attempt))
+            if fault is not None:
+                self._send(events.Failed(job=job, error=report(_logged(fault))))
             if broken is None:
-                self._send(described.result())
+                self.describe(described)
 
         return ended
-
-    def _end(self, job: str, attempt: Future[Result]) -> None:
-        """Send the terminal event of a job; a result that cannot travel is a failure of ours."""
-        try:
-            self._send(_ending(job, attempt))
-        except (TypeError, ValueError) as error:
-            self._send(events.Failed(job=job, error=report(_logged(error))))
 
     def _hooks(self, job: str) -> Hooks:
         def emit(step: Step) -> None:

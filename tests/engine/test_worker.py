@@ -6,22 +6,25 @@ import io
 import queue
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from engine import errors, events, worker
+from engine.hardware import Rates
 from engine.jobs import wire
 from engine.jobs.order import (
     CancelOrder,
     MeasureOrder,
     Order,
     Output,
+    TuneOrder,
     WorkerBroken,
     WorkerState,
 )
 from engine.request import Request
 from engine.worker import Painter, serve
-from tests.engine.fakes import STATE, Script, result, tune
+from tests.engine.fakes import STATE, TUNING, Script, result, tune
 
 
 def order(prompt: str, job: str = "job") -> Order:
@@ -101,17 +104,46 @@ def test_the_end_of_the_inbox_stops_the_last_job():
 
 @pytest.mark.parametrize("wrong", [float("nan"), object()])
 def test_an_ending_that_cannot_be_sent_still_ends_the_job(wrong):
-    sent: list[object] = []
+    odd = replace(result(), seconds={"total": wrong})
+    ending, state = sent_by(replace(Script().painter(), paint=lambda *_: odd), order("x"))[-2:]
+    assert (type(ending), ending.error.code, state) == (events.Failed, "bug", STATE)
+
+
+NO_RATE = replace(STATE, rates=Rates(operations={"fp32": float("inf")}))
+
+
+def sent_by(made: Painter, *orders: object) -> list[object]:
+    """What arrives of what a worker tells."""
+    arrived: list[object] = []
 
     def send(message: object) -> None:
         wire.encode(message)
-        sent.append(message)
+        arrived.append(message)
 
-    script = Script()
-    made = replace(script.painter(), paint=lambda *_: replace(result(), seconds={"total": wrong}))
-    serve(iter([order("x")]), send, lambda: made)
-    ending, state = sent[-2:]
-    assert (type(ending), ending.error.code, state) == (events.Failed, "bug", STATE)
+    serve(iter(orders), send, lambda: made)
+    return arrived
+
+
+def test_a_worker_whose_machine_cannot_be_told_says_why():
+    (broken,) = sent_by(replace(Script().painter(), state=lambda: NO_RATE))
+    assert isinstance(broken, WorkerBroken)
+    assert broken.error.code == "bug"
+
+
+def test_ways_that_cannot_be_told_are_a_failure_to_find_them():
+    slow = replace(TUNING, seconds=float("nan"))
+    painter = replace(Script().painter(), tune=lambda *_: slow)
+    state, tuned = sent_by(painter, TuneOrder(data_dir=Path("x")))
+    assert (state, tuned.tuning, tuned.error.code) == (STATE, None, "bug")
+
+
+def test_a_machine_that_cannot_be_told_any_more_is_logged_and_goes_on_painting(caplog):
+    states = iter([STATE, NO_RATE, NO_RATE, STATE])
+    painter = replace(Script().painter(), state=lambda: next(states))
+    sent = sent_by(painter, MeasureOrder(data_dir=Path("x")), order("x", "a"), order("x", "b"))
+    assert [m.job for m in endings(sent)] == ["a", "b"]
+    assert [m for m in sent if isinstance(m, WorkerState)] == [STATE, STATE]
+    assert caplog.text.count("machine could not be described") == 2
 
 
 def test_a_worker_that_lost_its_card_asks_to_be_replaced_before_it_ends_the_job():
