@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -27,7 +27,7 @@ LORA_WEIGHT: Final = "lora_weight"
 SIZE: Final = "size"
 
 _RANGE = re.compile(
-    r"(-?\d{1,18}(?:\.\d{1,9})?)\.\.(-?\d{1,18}(?:\.\d{1,9})?)(?::(\d{1,9}(?:\.\d{1,9})?))?"
+    r"(-?\d{1,19}(?:\.\d{1,9})?)\.\.(-?\d{1,19}(?:\.\d{1,9})?)(?::(\d{1,9}(?:\.\d{1,9})?))?"
 )
 _SIZE = re.compile(r"(\d{1,5})\s*[xX×]\s*(\d{1,5})")
 _WHOLE: Final = frozenset({"seed", "steps", "feather"})
@@ -125,11 +125,11 @@ def _spread(value: str) -> list[str]:
     found = _RANGE.fullmatch(value)
     if found is None:
         return [value]
-    low, high, step = float(found[1]), float(found[2]), float(found[3] or 1)
-    count = (high - low) / step + 1 if step else math.inf
-    if not 1 <= count < MAX_VALUES + 1:
+    low, high, step = Decimal(found[1]), Decimal(found[2]), Decimal(found[3] or 1)
+    if not step or not 0 <= (high - low) / step < MAX_VALUES:
         raise BadRequest(f"The range {value} holds no values, or too many.", _HOW)
-    return [f"{low + index * step:.12g}" for index in range(int(count + 1e-9))]
+    numbers = (low + index * step for index in range(int((high - low) / step) + 1))
+    return [f"{number.normalize():f}" for number in numbers]
 
 
 def _number(name: str) -> Callable[[str, Sequence[str]], _Change]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadRequest
-from engine.request import Lora, Request
+from engine.request import MAX_SEED, Lora, Request
 from engine.service.grid import GRID_PARAMETERS, MAX_CELLS, MAX_VALUES, Axis, labels_of, plan_grid
 
 BASE = Request(
@@ -79,6 +79,16 @@ def test_every_parameter_changes_the_request_and_nothing_else(parameter):
 )
 def test_numbers_may_be_written_as_ranges(text, numbers):
     assert [one.steps for one in requests(Axis("steps", text))] == numbers
+
+
+def test_ranges_may_be_of_the_largest_seeds():
+    largest = [*range(MAX_SEED - 2, MAX_SEED + 1)]
+    text = f"{largest[0]}..{MAX_SEED}"
+    assert [one.seed for one in requests(Axis("seed", text))] == largest
+    assert labels_of(Axis("seed", "123456789012345..123456789012346")) == (
+        "seed 123456789012345",
+        "seed 123456789012346",
+    )
 
 
 def test_ranges_may_be_of_fractions():
