@@ -248,7 +248,7 @@ class Request:
 
 def _check_pictures(request: Request) -> None:
     """Check what a request says of its input pictures, and give it the types it names."""
-    images = _list("images", request.images, MAX_IMAGES)
+    images = _list("pictures", request.images, MAX_IMAGES)
     for image in images:
         _check_file("picture", image)
     if request.mask is not None:
@@ -260,7 +260,7 @@ def _check_pictures(request: Request) -> None:
         raise BadRequest(
             f"The fill colour {request.fill_colour!r:.40} is no colour.", "Write it as #rrggbb."
         )
-    extend = _list("extend", request.extend, 4)
+    extend = _list("sides to extend", request.extend)
     if len(extend) != 4:
         raise BadRequest(
             f"extend must have 4 numbers (left, top, right, bottom), not {len(extend)}."
@@ -289,9 +289,13 @@ def _check_given(name: str, value: object, high: int) -> None:
     check_whole(name, value, 0, high)
 
 
-def _list(name: str, values: object, most: int) -> tuple[Any, ...]:
-    if not isinstance(values, list | tuple) or len(values) > most:
-        raise BadRequest(f"{name} must be a list of at most {most}, not {values!r:.80}.")
+def _list(what: str, values: object, most: int | None = None) -> tuple[Any, ...]:
+    if not isinstance(values, list | tuple):
+        raise BadRequest(f"The {what} must be a list, not {values!r:.80}.")
+    if most is not None and len(values) > most:
+        raise BadRequest(
+            f"A request takes at most {most} {what}, not {len(values)}.", "Leave some out."
+        )
     return tuple(values)
 
 
@@ -313,9 +317,8 @@ def _choice(name: str, value: object, kind: type[_Kind]) -> _Kind:
 
 def _loras(values: object) -> tuple[Lora, ...]:
     """Return the adapters of a request, given as such or as JSON values."""
-    if not isinstance(values, list | tuple) or len(values) > MAX_LORAS:
-        raise BadRequest(f"The LoRAs must be a list of at most {MAX_LORAS}, not {values!r:.80}.")
-    return tuple(value if isinstance(value, Lora) else _lora(value) for value in values)
+    given = _list("LoRAs", values, MAX_LORAS)
+    return tuple(value if isinstance(value, Lora) else _lora(value) for value in given)
 
 
 def _lora(value: object) -> Lora:

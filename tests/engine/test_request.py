@@ -125,8 +125,8 @@ def test_what_is_done_with_pictures_survives_json():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"images": "a.png"}, "images must be a list of at most 3"),
-        ({"images": ["1", "2", "3", "4"]}, "images must be a list of at most 3"),
+        ({"images": "a.png"}, "pictures must be a list, not 'a.png'"),
+        ({"images": ["1", "2", "3", "4"]}, "at most 3 pictures, not 4. Leave some out"),
         ({"images": [""]}, "picture must be a path or a name"),
         ({"images": [7]}, "picture must be text"),
         ({"mask": ""}, "mask must be a path or a name"),
@@ -141,6 +141,8 @@ def test_what_is_done_with_pictures_survives_json():
         ({"soft": 1}, "soft must be true or false"),
         ({"masked_only": None}, "masked_only must be true or false"),
         ({"extend": [1, 2, 3]}, "extend must have 4 numbers"),
+        ({"extend": [1, 2, 3, 4, 5]}, "extend must have 4 numbers"),
+        ({"loras": [{"name": "a"}] * 33}, "at most 32 LoRAs, not 33"),
         ({"extend": [0, 0, 0, 5000]}, "extension is 5000"),
         ({"extend": [0, 0, 0, True]}, "extension must be a whole number"),
         ({"regions": [{"prompt": "a"}]}, "A region needs a prompt and a mask"),
