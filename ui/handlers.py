@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final
 
 import gradio as gr
@@ -17,6 +18,14 @@ from ui import strings
 from ui.markup import escape
 
 ERROR_SECONDS: Final = 12.0
+QUIET: Final[Mapping[str, Any]] = MappingProxyType(
+    {"show_progress": "hidden", "show_progress_on": (), "api_visibility": "private"}
+)
+"""What every event of the page has: no spinner, and no name for other programs.
+
+Gradio tells each part that it shows progress on of each step of an answer, though the spinner be
+hidden; so there is no such part.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -62,8 +71,7 @@ def on(
         queue=not at_once,
         trigger_mode="multiple" if each else None,
         concurrency_limit=None,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
 
 

@@ -48,7 +48,7 @@ def measure(browser: Browser, command: list[str], port: int, selector: str) -> F
     begun = time.perf_counter()
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as page:
         try:
-            _wait_for(port, page)
+            wait_for(port, page)
             first = _load(browser, port, selector)
             start = time.perf_counter() - begun
             return Figures(start=start, first_load=first, next_load=_load(browser, port, selector))
@@ -56,7 +56,8 @@ def measure(browser: Browser, command: list[str], port: int, selector: str) -> F
             page.terminate()
 
 
-def _wait_for(port: int, page: subprocess.Popen[bytes]) -> None:
+def wait_for(port: int, page: subprocess.Popen[bytes]) -> None:
+    """Wait until the page of a process can be reached; raise `RuntimeError`."""
     deadline = time.perf_counter() + PATIENCE
     while page.poll() is None and time.perf_counter() < deadline:
         try:

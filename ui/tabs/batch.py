@@ -15,6 +15,7 @@ from ui import edit_strings as words
 from ui.components.chain import View
 from ui.components.ids import Ids
 from ui.context import PageContext
+from ui.handlers import QUIET
 from ui.markup import tag
 from ui.tabs.easel import Easel
 from ui.tabs.series_panel import SeriesPanel, SeriesWords, Updates
@@ -78,8 +79,7 @@ class Batch:
             panel.shows,
             inputs_kwargs={**easel.form.fields, **easel.extras.fields},
             concurrency_limit=None,
-            show_progress="hidden",
-            api_visibility="private",
+            **QUIET,
         )
         panel.connect(demo)
 

@@ -21,7 +21,7 @@ from ui.components.loras import build_loras
 from ui.components.shapes import build_sizes
 from ui.components.styles import build_reading, build_styles
 from ui.context import PageContext
-from ui.handlers import on
+from ui.handlers import QUIET, on
 from ui.tabs.extras import Extras, build_last, connect_extras
 from ui.tabs.form_handlers import FORETOLD, FormHandlers
 from ui.tabs.job_handlers import JobHandlers, JobParts
@@ -215,8 +215,7 @@ def _connect_forecast(handlers: FormHandlers, filled: Form, told: gr.HTML, statu
         [told],
         queue=False,
         trigger_mode="always_last",
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
 
 
@@ -251,8 +250,7 @@ def _connect_job(handlers: JobHandlers, easel: Easel, demo: gr.Blocks) -> None:
             shows,
             inputs_kwargs={**filled.fields, **easel.extras.fields},
             concurrency_limit=None,
-            show_progress="hidden",
-            api_visibility="private",
+            **QUIET,
         )
     demo.load(
         handlers.attach,
@@ -260,8 +258,7 @@ def _connect_job(handlers: JobHandlers, easel: Easel, demo: gr.Blocks) -> None:
         [*shows, parts.visitor],
         js=IDENTITY_SCRIPT,
         concurrency_limit=None,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     on(parts.cancel.click, handlers.stop, [parts.job], [parts.cancel], at_once=True)
     demo.unload(handlers.leave)

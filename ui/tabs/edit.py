@@ -17,7 +17,7 @@ from ui.components.form import Words
 from ui.components.ids import Ids
 from ui.components.pictures import PICTURES_SCRIPT, pictures_markup
 from ui.context import PageContext
-from ui.handlers import on
+from ui.handlers import QUIET, on
 from ui.tabs.batch import Batch
 from ui.tabs.easel import Easel, Plan, build_easel, connect_easel
 from ui.tabs.edit_handlers import INTENDED, EditHandlers, EditParts
@@ -158,6 +158,5 @@ def _connect_intention(
         [parts.intention, parts.strength],
         queue=False,
         trigger_mode="always_last",
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )

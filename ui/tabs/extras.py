@@ -14,7 +14,7 @@ from ui.components.presets import PresetParts, build_presets
 from ui.components.shapes import SizeParts
 from ui.components.styles import ReadingParts, StylesParts
 from ui.context import PageContext
-from ui.handlers import on
+from ui.handlers import QUIET, on
 from ui.tabs.form_handlers import FormHandlers
 from ui.tabs.grid import Grid
 from ui.tabs.preset_handlers import PresetHandlers
@@ -72,8 +72,7 @@ def _connect_words(handlers: WordHandlers, extras: Extras, form: Form) -> None:
         told,
         queue=False,
         trigger_mode="always_last",
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     on(reading.told.select, handlers.draw, given, told)
     on(styles.lists.select, handlers.add_list, [form.prompt], [form.prompt])
@@ -109,8 +108,7 @@ def _connect_presets(handlers: PresetHandlers, extras: Extras, form: Form) -> No
         listed,
         inputs_kwargs=values,
         concurrency_limit=None,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     parts.keep.click(
         handlers.keep_defaults,
@@ -118,8 +116,7 @@ def _connect_presets(handlers: PresetHandlers, extras: Extras, form: Form) -> No
         [parts.note],
         inputs_kwargs=values,
         concurrency_limit=None,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     on(parts.delete.click, handlers.delete, [parts.preset], listed)
     on(parts.forget.click, handlers.forget_defaults, [form.model], [parts.note])

@@ -15,7 +15,7 @@ from ui import presets_strings as words
 from ui.components import forecast
 from ui.components.ids import Ids
 from ui.context import PageContext
-from ui.handlers import plain_errors
+from ui.handlers import QUIET, plain_errors
 from ui.markup import Markup, tag
 from ui.tabs.series_panel import SeriesPanel, SeriesWords, Updates
 from ui.wording import DRAWN_SEEDS, requests_of
@@ -65,8 +65,7 @@ class Grid:
             panel.shows,
             inputs_kwargs={**fields},
             concurrency_limit=None,
-            show_progress="hidden",
-            api_visibility="private",
+            **QUIET,
         )
         panel.connect(demo)
         gr.on(
@@ -76,8 +75,7 @@ class Grid:
             [parts.note],
             queue=False,
             trigger_mode="always_last",
-            show_progress="hidden",
-            api_visibility="private",
+            **QUIET,
         )
 
     @plain_errors()

@@ -12,7 +12,7 @@ from gradio.components import Component
 from ui import history_strings as words
 from ui.components.gallery import CHOSEN_SCRIPT, GALLERY_SCRIPT, SMALL_SCRIPT
 from ui.context import PageContext
-from ui.handlers import on
+from ui.handlers import QUIET, on
 from ui.markup import tag
 from ui.tabs.easel import Easel
 from ui.tabs.history_handlers import HistoryHandlers, HistoryParts, Places, View
@@ -95,8 +95,7 @@ def _connect_search(
         parts.page,
         queue=False,
         trigger_mode="always_last",
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     on(tab.select, handlers.open, asked, [*parts.filters[1:3], *parts.page], at_once=True)
     on(parts.older.click, handlers.older, [parts.view, *asked], parts.page)

@@ -24,7 +24,7 @@ from engine import (
 from ui import memory_strings, settings_strings, strings
 from ui.components.forecast import forecast_markup, reason_markup
 from ui.context import PageContext
-from ui.handlers import on, plain_errors
+from ui.handlers import QUIET, on, plain_errors
 from ui.markup import Markup, join, tag
 
 
@@ -52,8 +52,7 @@ def build_machine(page: PageContext, tab: gr.Tab) -> dict[str, Component]:
         [],
         [found, optimise],
         concurrency_limit=1,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     on(tab.select, handlers.show_found, [], [found], at_once=True)
     on(tab.select, handlers.show_chosen, [], [chosen], at_once=True)

@@ -26,7 +26,7 @@ from engine import (
 )
 from ui import settings_strings, strings
 from ui.context import PageContext
-from ui.handlers import on, plain_errors
+from ui.handlers import QUIET, on, plain_errors
 from ui.markup import Markup, tag
 from ui.tabs.machine import build_machine
 from ui.tabs.models import build_models
@@ -92,8 +92,7 @@ def _build_left(page: PageContext, tab: gr.Tab) -> None:
         outputs=[said],
         inputs_kwargs={**fields, "move": move},
         concurrency_limit=1,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     saved.success(None, [fields["theme"]], None, js=WEAR_SCRIPT)
     known = gr.State(now)
