@@ -21,6 +21,7 @@ from ui.tabs.edit import build_edit
 from ui.tabs.generate import build_generate
 from ui.tabs.history import Studio, build_history, connect_history
 from ui.tabs.inpaint import build_inpaint
+from ui.tabs.keeping import connect_keeping
 from ui.tabs.queue_handlers import build_queue, connect_queue
 from ui.tabs.sending import Arrival, connect_sending
 from ui.tabs.settings import build_settings
@@ -38,9 +39,11 @@ def build_page(page: PageContext) -> gr.Blocks:
         fill_width=True,
         delete_cache=CACHE_SECONDS,
     )
+    # First, so that no handler of the page takes the name of an endpoint.
+    build_api(page, demo)
     with demo:
-        # First, so that no handler of the page takes the name of an endpoint.
-        build_api(page, demo)
+        # Gradio shows a bar of links where there are several addresses.
+        gr.Navbar(visible=False)
         status = _build_header(page, demo)
         build_language(page, demo)
         queue, earlier = build_queue(), build_earlier()
@@ -49,6 +52,7 @@ def build_page(page: PageContext) -> gr.Blocks:
         connect_sending(easels, arrivals, tabs)
         connect_queue(page, queue, status, easels[0].parts.visitor)
         connect_earlier(page, earlier, easels[0].parts.visitor)
+        connect_keeping(page, demo, easels)
     return demo
 
 

@@ -326,3 +326,22 @@ def test_one_click_shows_a_picture_with_and_without_the_adapter(visit: Visit, ad
     tab.get_by_role("button", name="Picture 2").click()
     expect(pair).to_have_count(0)
     expect(tab.locator("figure:visible .facts")).not_to_contain_text("half")
+
+
+def test_what_a_form_holds_survives_a_reload_and_stays_in_its_tab(visit: Visit, complaints):
+    tab = visit()
+    tab.locator("#prompt textarea").fill("two cats")
+    tab.locator("#model input").click()
+    tab.get_by_role("option", name="Demo Base").first.click()
+    tab.get_by_role("tab", name="Edit", exact=True).click()
+    tab.locator("#edit-prompt textarea").fill("make it red")
+    tab.wait_for_function("sessionStorage.getItem('atelier-forms')?.includes('make it red')")
+    for _ in range(2):
+        reload(tab, complaints)
+        expect(tab.locator("#prompt textarea")).to_have_value("two cats")
+        expect(tab.locator("#model input")).to_have_value(re.compile("Demo Base"))
+        tab.get_by_role("tab", name="Edit", exact=True).click()
+        expect(tab.locator("#edit-prompt textarea")).to_have_value("make it red")
+    other = visit()
+    other.wait_for_timeout(500)
+    expect(other.locator("#prompt textarea")).to_have_value("")
