@@ -39,19 +39,30 @@ ENDPOINTS: Final[Mapping[str, tuple[frozenset[str], str]]] = MappingProxyType(
 )
 """The endpoints: which fields for pictures each takes beside all others, and what it does."""
 
+ADDRESS: Final = "endpoints"
+"""Where the endpoints stand, beside the page that people see; nothing is shown there."""
+
 Answer = list[dict[str, Any]]
 
 
 def build_api(page: PageContext, demo: gr.Blocks) -> None:
-    """Add the endpoints to the page that is being built."""
-    for name, (pictures, said) in ENDPOINTS.items():
-        taken = [f.name for f in fields(Request) if f.name not in SETTLED | (REPAINTED - pictures)]
-        gr.events.api(
-            _typed(_endpoint(page, demo, name, taken), taken),
-            api_name=name,
-            api_description=said,
-            concurrency_limit=None,
-        )
+    """Add the endpoints to a page that nothing is being built in.
+
+    Each of their fields is a component to Gradio, which no browser that opens the page is sent.
+    """
+    with demo.route(ADDRESS, ADDRESS, show_in_navbar=False):
+        gr.Navbar(visible=False)
+        for name, (pictures, said) in ENDPOINTS.items():
+            left_out = SETTLED | (REPAINTED - pictures)
+            taken = [field.name for field in fields(Request) if field.name not in left_out]
+            gr.events.api(
+                _typed(_endpoint(page, demo, name, taken), taken),
+                api_name=name,
+                api_description=said,
+                concurrency_limit=None,
+            )
+    # Else all that is built from here on would stand there too.
+    demo.current_page = ""
 
 
 def _endpoint(

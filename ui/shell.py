@@ -39,9 +39,11 @@ def build_page(page: PageContext) -> gr.Blocks:
         fill_width=True,
         delete_cache=CACHE_SECONDS,
     )
+    # First, so that no handler of the page takes the name of an endpoint.
+    build_api(page, demo)
     with demo:
-        # First, so that no handler of the page takes the name of an endpoint.
-        build_api(page, demo)
+        # Gradio shows a bar of links where there are several addresses.
+        gr.Navbar(visible=False)
         status = _build_header(page, demo)
         build_language(page, demo)
         queue, earlier = build_queue(), build_earlier()

@@ -277,7 +277,7 @@ def test_without_the_password_no_number_answers(house):
 def test_the_guests_page_tells_nothing_of_the_owner(house):
     _, _, guest = house
     visitor = Guest(guest.local_url, KEY)
-    for path in ("/config", "/gradio_api/info", "/", "/theme.css"):
+    for path in ("/config", "/gradio_api/info", "/", "/endpoints", "/theme.css"):
         status, told = visitor.ask(path)
         assert OWN.encode() not in told, (path, status)
 
