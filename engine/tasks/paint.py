@@ -19,8 +19,8 @@ from engine.model.omni import Reference
 from engine.model.vae import to_picture_range
 from engine.sampling.known import Known
 from engine.sampling.regions import Regional
+from engine.tasks.encoding import latents_of
 from engine.tasks.job import Job
-from engine.tasks.prepare import encoder
 from engine.tasks.references import condition, read_picture
 from engine.tasks.resolve import STRENGTHS
 from engine.tasks.text_to_image import Captioning, noise
@@ -41,7 +41,7 @@ class Sight:
 def look(job: Job, model: Model, cache: TensorCache) -> Sight:
     """Look at the pictures of a job; `cache` knows those that were looked at before."""
     procedure, strips = job.procedure, job.strips
-    known = procedure.prepare(encoder(model, strips, cache))
+    known = procedure.prepare(lambda pixels: latents_of(model, pixels, strips, cache))
     pairs = zip(procedure.references, job.frame.readings, strict=True)
     read = (read_picture(model, picture, sizes, strips, cache) for picture, sizes in pairs)
     return Sight(known, tuple(read))

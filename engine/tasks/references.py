@@ -6,29 +6,23 @@ says of each picture stand in the sequence, and the prompt is cut into segments 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
-from typing import Final
 
-import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
-from engine.checkpoints.checkpoint import Part
 from engine.denoise import Condition
 from engine.images.patches import grid_of, patches_of
+from engine.images.pixels import pixels_of
 from engine.memory.model import Model
-from engine.memory.tensor_cache import TensorCache, key_of
-from engine.model.config import LATENT_CHANNELS, LATENT_SCALE, VisionConfig
+from engine.memory.tensor_cache import TensorCache
+from engine.model.config import VisionConfig
 from engine.model.omni import Caption, Reference, padding
 from engine.model.vae_strips import Strips
 from engine.prompts.reading import TEMPLATE, read_prompt
+from engine.tasks.encoding import known_or_made, latents_of, picture_key
 from engine.tasks.reading import INSTRUCTION, PictureSizes, segments_around
 from engine.tasks.text_to_image import Captioning, caption, check_finite, features_of
-
-_LATENTS: Final = "latents"
-_FEATURES: Final = "features"
 
 
 def reads_pictures(model: Model) -> bool:
@@ -48,48 +42,34 @@ def read_picture(
         raise TypeError("this model reads no pictures")
     is_whole = picture.size == sizes.seen
     seen = picture if is_whole else picture.resize(sizes.seen, Image.Resampling.LANCZOS)
-    name = hashlib.sha256(repr(seen.size).encode() + seen.tobytes()).hexdigest()
+    width, height = sizes.encoded
+    left, top = (seen.width - width) // 2, (seen.height - height) // 2
+    middle = seen.crop((left, top, left + width, top + height))
     return Reference(
-        latents=_latents(model, (seen, name), sizes, strips, cache),
-        features=_features(model, (seen, name), vision, strips.on_strip, cache),
+        latents=latents_of(model, pixels_of(middle), strips, cache),
+        features=_features(model, seen, vision, strips.on_strip, cache),
     )
 
 
-Named = tuple[Image.Image, str]
-"""A picture, and the digest of its size and pixels."""
-
-
-def _latents(
-    model: Model, named: Named, sizes: PictureSizes, strips: Strips, cache: TensorCache
-) -> Tensor:
-    """Return the latents [1, 16, h, w] of a picture's middle."""
-    picture, name = named
-    width, height = sizes.encoded
-    key = _key(model, model.checkpoint.parts.vae, _LATENTS, name, sizes.encoded)
-    shape = (1, LATENT_CHANNELS, height // LATENT_SCALE, width // LATENT_SCALE)
-    known = cache.recall(key, shape, torch.float32)
-    if known is not None:
-        return known
-    left, top = (picture.width - width) // 2, (picture.height - height) // 2
-    middle = picture.crop((left, top, left + width, top + height))
-    levels = torch.from_numpy(np.array(middle, dtype=np.float32)) / 127.5 - 1
-    latents = model.vae_encode(levels.permute(2, 0, 1).unsqueeze(0), strips)
-    return _kept(cache, key, latents, model)
-
-
 def _features(
-    model: Model, named: Named, vision: VisionConfig, check: Callable[[], None], cache: TensorCache
+    model: Model,
+    picture: Image.Image,
+    vision: VisionConfig,
+    check: Callable[[], None],
+    cache: TensorCache,
 ) -> Tensor:
     """Return what the vision encoder says of a picture, [1, rows, columns, C]."""
-    picture, name = named
     part = model.checkpoint.parts.vision
-    key = _key(model, part, _FEATURES, name, repr(vision))
+    if part is None:
+        raise TypeError("this model reads no pictures")
+    key = picture_key(model, part, vision, pixels_of(picture))
     grid = grid_of(*picture.size, vision.patch_size, vision.max_patches)
-    known = cache.recall(key, (1, *grid, vision.hidden_size), torch.float32)
-    if known is not None:
-        return known
-    patches, grid = patches_of(picture, vision)
-    return _kept(cache, key, model.see(patches, grid, check), model)
+    shape = (1, *grid, vision.hidden_size)
+
+    def see() -> Tensor:
+        return model.see(*patches_of(picture, vision), check)
+
+    return known_or_made(model, cache, key, shape, see)
 
 
 def condition(
@@ -132,20 +112,3 @@ def _segments(model: Model, prompt: str, pictures: int, how: Captioning) -> list
     before, behind = segments_around(pictures)
     *early, last = (tuple(model.tokenizer.encode(text).ids) for text in (*before, behind))
     return [*early, reading.ids, last]
-
-
-def _key(model: Model, part: Part | None, *facts: object) -> bytes:
-    """Return what a tensor follows from: the network, the numbers, and facts of the picture."""
-    if part is None:
-        raise TypeError("this model reads no pictures")
-    place, checkpoint = model.place, model.checkpoint
-    stamps = [header.stamp[:2] for header in part.headers]
-    numbers = (place.precision, str(place.dtype), torch.device(place.device).type)
-    return key_of(part.digest, stamps, repr(checkpoint.vae), numbers, *facts)
-
-
-def _kept(cache: TensorCache, key: bytes, tensor: Tensor, model: Model) -> Tensor:
-    """Keep a tensor [...] that is finite."""
-    check_finite(tensor, model, "picture")
-    cache.keep(key, tensor)
-    return tensor

@@ -111,6 +111,15 @@ def test_the_next_instruction_looks_at_no_picture_again(edit, shown, monkeypatch
     assert len(looks) == 2
 
 
+def test_the_same_picture_edited_redrawn_and_repainted_is_encoded_once(edit, shown, monkeypatch):
+    images, encoded, whole = shown((80, 64)), [], Model.vae_encode
+    monkeypatch.setattr(Model, "vae_encode", lambda *given: encoded.append(1) or whole(*given))
+    edit(images=images)
+    edit(images=images, task="redraw", strength=0.5)
+    edit(images=images, mask=images[0], soft=True)
+    assert len(encoded) == 1
+
+
 @pytest.mark.parametrize("change", [{"precision": "int8"}, {"precision": "fp16"}])
 def test_an_edit_runs_in_every_precision(edit, shown, change):
     _, latents = edit(images=shown((64, 64)), **change)

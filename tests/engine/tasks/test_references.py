@@ -55,7 +55,7 @@ def looks(monkeypatch) -> list[str]:
 
 def picture(size=(75, 50), level=90) -> Image.Image:
     made = Image.linear_gradient("L").resize(size).convert("RGB")
-    made.putpixel((3, 3), (level, 0, 0))
+    made.putpixel((30, 20), (level, 0, 0))
     return made
 
 
