@@ -98,6 +98,33 @@ def test_what_does_not_fit_is_one_page_further(history, engine):
     assert str(second["history-gallery"]).count("data-picture") == 2
     assert f'data-picture="{numbers[0]}"' in second["history-gallery"]
     assert second["history-newest"]["interactive"] and not second["history-older"]["interactive"]
+    turns = [page[name]["visible"] for page in (first, second)
+             for name in ("history-newest", "history-older")]  # fmt: skip
+    assert turns == [True] * 4
+
+
+def test_where_all_fits_on_one_page_nothing_turns_it(history, engine):
+    paint(engine)
+    for filters in (ALL, ("nothing like it", *ALL[1:])):
+        shown = named(history.look(*filters, OWNER))
+        assert not shown["history-newest"]["visible"] and not shown["history-older"]["visible"]
+
+
+def test_what_was_done_to_a_picture_is_said(history, engine):
+    number = paint(engine)
+
+    def said(act) -> str:
+        return str(named(act(event(picture=number), View(), *ALL, OWNER))["history-note"])
+
+    assert words.FAVOURED in said(history.favour)
+    assert words.NOT_FAVOURED in said(history.favour)
+    thrown = said(history.throw_away)
+    assert words.THROWN_AWAY in thrown
+    assert f'data-act="back" data-picture="{number}"' in thrown and words.TAKE_BACK in thrown
+    assert words.TAKEN_BACK in said(history.take_back)
+    wrong = ("", "", "", "no day", "", "all")
+    told = named(history.throw_away(event(picture=number), View(), *wrong, OWNER))
+    assert "is no day" in told["history-note"]
 
 
 def test_small_pictures_come_when_they_are_asked_for_and_then_at_once(history, engine):

@@ -101,6 +101,11 @@ def chosen_markup(chosen: Chosen) -> Markup:
     return tag("section", tag("figure", frame, caption), class_="results", aria_label=words.PICTURE)
 
 
+def back_markup(picture: int) -> Markup:
+    """Return the button that takes a picture back out of the trash."""
+    return tag("button", words.TAKE_BACK, type="button", data_act="back", data_picture=picture)
+
+
 def _card(picture: PastPicture, small: Mapping[int, bytes | None]) -> Markup:
     prompt = str(picture.request.get("prompt", ""))[:MAX_NAME]
     pending = picture.id not in small

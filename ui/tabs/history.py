@@ -49,13 +49,13 @@ def build_history(page: PageContext) -> HistoryParts:
             gr.HTML(tag("p", notice, class_="note warn"), apply_default_css=False)
         with gr.Column(elem_classes="card"):
             filters = _build_filters()
-        note = gr.HTML("", elem_id="history-note", apply_default_css=False)
+        note = _html("history-note", CHOSEN_SCRIPT)
         chosen = _html("history-picture", CHOSEN_SCRIPT)
         gallery = _html("history-gallery", GALLERY_SCRIPT)
         small = _html("history-small", SMALL_SCRIPT, elem_classes="unseen")
         with gr.Row(elem_id="history-turn"):
-            newest = gr.Button(words.NEWEST, elem_id="history-newest", interactive=False)
-            older = gr.Button(words.OLDER, elem_id="history-older", interactive=False)
+            newest = gr.Button(words.NEWEST, elem_id="history-newest", visible=False)
+            older = gr.Button(words.OLDER, elem_id="history-older", visible=False)
             empty = gr.Button(
                 words.EMPTY_TRASH, elem_id="history-empty", variant="stop", visible=False
             )
@@ -109,7 +109,8 @@ def _connect_chosen(handlers: HistoryHandlers, parts: HistoryParts, visitor: gr.
     on(parts.chosen.clear, handlers.close, [], [parts.chosen])
     on(parts.chosen.like, handlers.favour, again, shown)
     on(parts.chosen.delete, handlers.throw_away, again, shown)
-    on(parts.chosen.undo, handlers.take_back, again, shown)
+    for back in (parts.chosen.undo, parts.note.undo):
+        on(back, handlers.take_back, again, shown)
     on(parts.empty.click, handlers.empty_trash, again, shown)
 
 

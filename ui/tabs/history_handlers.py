@@ -23,7 +23,13 @@ from engine import (
     request_from_recipe,
 )
 from ui import history_strings as words
-from ui.components.gallery import Chosen, chosen_markup, gallery_markup, small_markup
+from ui.components.gallery import (
+    Chosen,
+    back_markup,
+    chosen_markup,
+    gallery_markup,
+    small_markup,
+)
 from ui.components.results import MAX_SHOWN, Shown, results_markup
 from ui.context import PageContext
 from ui.handlers import plain_errors
@@ -141,28 +147,28 @@ class HistoryHandlers:
         """Mark a picture as a favourite, or take the mark away."""
         picture = self._picture(event, asked[-1])
         self._history.favour(picture.id, favourite=not picture.favourite)
+        said = words.NOT_FAVOURED if picture.favourite else words.FAVOURED
         large = self._large(self._picture(event, asked[-1]))
-        return {self.parts.chosen: large, **self._show(view, asked)}
+        return self._done(view, asked, said) | {self.parts.chosen: large}
 
     @plain_errors()
     def throw_away(self, event: gr.EventData, view: View, *asked: Any) -> Updates:
         """Move a picture into the trash."""
-        self._history.throw_away(self._picture(event, asked[-1]).id)
-        return {self.parts.chosen: "", **self._show(view, asked)}
+        picture = self._picture(event, asked[-1])
+        self._history.throw_away(picture.id)
+        return self._done(view, asked, words.THROWN_AWAY, back_markup(picture.id))
 
     @plain_errors()
     def take_back(self, event: gr.EventData, view: View, *asked: Any) -> Updates:
         """Move a picture out of the trash again."""
         self._history.take_back(self._picture(event, asked[-1]).id)
-        return {self.parts.chosen: "", **self._show(view, asked)}
+        return self._done(view, asked, words.TAKEN_BACK)
 
     @plain_errors()
     def empty_trash(self, view: View, *asked: Any) -> Updates:
         """Delete for good what is in the trash, and say how many that were."""
         count = self._history.empty_trash(self._session(asked[-1]))
-        updates = self._show(view, asked)
-        updates[self.parts.note] = tag("p", words.deleted(count), class_="note good")
-        return {self.parts.chosen: "", **updates}
+        return self._done(view, asked, words.deleted(count))
 
     @plain_errors()
     def recall(self, event: gr.EventData, visitor: Visitor, *shown: tuple[Shown, ...]) -> Updates:
@@ -235,14 +241,23 @@ class HistoryHandlers:
         kept = {one.id: self._history.thumbnail(one, make=False) for one in shown}
         small = {number: jpeg for number, jpeg in kept.items() if jpeg is not None}
         last = shown[-1].id if shown else None
+        begun, more = view.begin is not None, len(found) > PAGE
         return {
             self.parts.note: "",
             self.parts.gallery: gallery_markup(shown, small, _nothing(search)),
-            self.parts.newest: gr.update(interactive=view.begin is not None),
-            self.parts.older: gr.update(interactive=len(found) > PAGE),
+            self.parts.newest: gr.update(interactive=begun, visible=begun or more),
+            self.parts.older: gr.update(interactive=more, visible=begun or more),
             self.parts.empty: gr.update(visible=search.trash and bool(shown)),
             self.parts.view: View(begin=view.begin, last=last),
         }
+
+    def _done(self, view: View, asked: tuple[Any, ...], *said: str) -> Updates:
+        """Return the page of what is asked for, no picture large, and what was just done."""
+        updates = self._show(view, asked)
+        # Where the page could not be shown, that is what must be told.
+        if self.parts.gallery in updates:
+            updates[self.parts.note] = tag("p", *said, class_="note good", role="status")
+        return {self.parts.chosen: "", **updates}
 
     def _large(self, picture: PastPicture) -> Markup:
         url = self._url(picture) if picture.file.is_file() else ""
