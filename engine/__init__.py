@@ -52,6 +52,7 @@ from engine.memory.forecast import Advice, Fit, Forecast, Note, Remedy
 from engine.presets import HardwarePreset, Preset, Presets, Shape, Style
 from engine.prompts import MOST_TOKENS, TRAINED_TOKENS, Expansion, Reading, Wildcards
 from engine.request import (
+    DRAWN_SEEDS,
     MAX_CONTEXT,
     MAX_COUNT,
     MAX_EXTENSION,
@@ -97,6 +98,7 @@ from engine.variants.step_saving import STEP_CACHE_CHOICES, TRUNCATION_CHOICES, 
 
 __all__ = [
     "CONTACT_SHEET",
+    "DRAWN_SEEDS",
     "GRID_PARAMETERS",
     "INPUT_PREFIX",
     "MAX_CONTEXT",

@@ -31,6 +31,8 @@ MAX_PIXELS = 32_000_000
 MAX_STEPS = 1000
 MAX_COUNT = 64
 MAX_SEED = 2**63 - 1
+DRAWN_SEEDS = 2**32
+"""Below this lie the seeds that are drawn where a request has none."""
 MAX_PATH_CHARACTERS = 4096
 MAX_LORAS = 32
 MAX_LORA_WEIGHT = 2.0

@@ -26,7 +26,7 @@ from engine.memory.shortage import is_device_lost, is_of_host, is_out_of_memory
 from engine.memory.studio import Studio
 from engine.memory.tensor_cache import TensorCache
 from engine.memory.work import Wish, Work
-from engine.request import Precision
+from engine.request import DRAWN_SEEDS, Precision
 from engine.sampling.samplers import SAMPLERS
 from engine.storage import check_writable
 from engine.tasks.adapters import choose_adapters
@@ -45,8 +45,6 @@ from engine.tasks.resolve import (
     unsure,
 )
 from engine.tasks.saving import save_pictures
-
-DRAWN_SEEDS = 2**32
 
 
 @dataclass(frozen=True, slots=True)

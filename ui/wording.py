@@ -5,12 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
 
-from engine import Presets, Request, StudioError, Wildcards
+from engine import DRAWN_SEEDS, Presets, Request, StudioError, Wildcards
 from ui import bindings
-
-DRAWN_SEEDS: Final = 2**31
 
 
 def requests_of(presets: Presets, values: Mapping[str, object]) -> tuple[Request, ...]:

@@ -18,10 +18,8 @@ from engine.cli.models import add_add_options
 from engine.cli.picture_options import add_edit_options, add_inpaint_options, picture_values
 from engine.errors import BadRequest
 from engine.presets import Presets
-from engine.request import LongPrompt, Lora, Precision, Request
+from engine.request import DRAWN_SEEDS, LongPrompt, Lora, Precision, Request
 from engine.settings import Profile, Settings
-
-DRAWN_SEEDS = 2**31
 
 _DATA_DIR: Mapping[str, Any] = MappingProxyType(
     {

@@ -6,15 +6,12 @@ import secrets
 import uuid
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
 
 from engine.inputs import keep_inputs
 from engine.jobs.order import Order, Output
-from engine.request import Device, Precision, Request
+from engine.request import DRAWN_SEEDS, Device, Precision, Request
 from engine.settings import Settings
 from engine.storage import picture_name
-
-DRAWN_SEEDS: Final = 2**32
 
 
 def make_order(

@@ -10,7 +10,15 @@ from typing import Final
 import gradio as gr
 from gradio.components import Component
 
-from engine import GRID_PARAMETERS, Axis, SeriesPlan, StudioError, labels_of, plan_grid
+from engine import (
+    DRAWN_SEEDS,
+    GRID_PARAMETERS,
+    Axis,
+    SeriesPlan,
+    StudioError,
+    labels_of,
+    plan_grid,
+)
 from ui import presets_strings as words
 from ui.components import forecast
 from ui.components.ids import Ids
@@ -18,7 +26,7 @@ from ui.context import PageContext
 from ui.handlers import QUIET, plain_errors
 from ui.markup import Markup, tag
 from ui.tabs.series_panel import SeriesPanel, SeriesWords, Updates
-from ui.wording import DRAWN_SEEDS, requests_of
+from ui.wording import requests_of
 
 WORDS: Final = SeriesWords(
     name="grid",

@@ -14,6 +14,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from engine import (
+    DRAWN_SEEDS,
     BadRequest,
     Cancelled,
     Done,
@@ -37,7 +38,6 @@ from ui.wording import requests_of
 
 Updates = dict[Block, Any]
 
-DRAWN_SEEDS = 2**31
 _IDENTITY = re.compile(r"([0-9a-f]{32}) ([0-9a-f]{32})")
 
 
