@@ -43,7 +43,6 @@ BEFORE: Final = "Before"
 AFTER: Final = "After"
 COMPARISON: Final = "Before and after"
 SLIDER: Final = "How much of the picture after to show"
-ENLARGE: Final = "Enlarge"
 
 STEPS: Final = "Steps"
 STEPS_HINT: Final = "Every result is a step. Choose one to look at it."
@@ -76,6 +75,11 @@ BATCH_CANCELLED: Final = "Stopped"
 SHEET: Final = "Contact sheet"
 SHEET_OPEN: Final = "Save the contact sheet"
 SHEET_FAILED: Final = "The contact sheet could not be made: {why}"
+
+
+def step(number: int) -> str:
+    """Name a step."""
+    return f"Step {number}"
 
 
 def picture_number(number: int) -> str:

@@ -25,6 +25,7 @@ from ui.components.results import Shown
 from ui.context import PageContext
 from ui.tabs.batch import Batch
 from ui.tabs.edit_handlers import EditHandlers
+from ui.tabs.inpaint_handlers import InpaintHandlers
 
 TURBO, OMNI = "demo-turbo", "omni-base"
 
@@ -249,9 +250,23 @@ def test_any_two_steps_are_compared(edit, tab, upload, engine):
     tab.heed(edit.hold(tab.view))
     tab.heed(edit.look(event(step=blue), tab.view))
     assert [side.name for side in tab.view.sides] == [red, blue]
+    assert tab.view.titles == ("Step 2", "Step 3")
+    assert ">Step 2<" in tab.slider and ">Step 3<" in tab.slider
     tab.heed(edit.look(event(step=red), tab.view))
     tab.heed(edit.hold(tab.view))
     assert [side.name for side in tab.view.sides] == [tab.images[0], red]
+
+
+def test_a_step_that_is_no_result_has_buttons_of_its_own(edit, tab, upload, engine, demo):
+    tab.heed(edit.add(event(paths=[upload()]), *tab.state))
+    painted(engine, tab, "red")
+    arrive(edit, tab)
+    assert tab.view.titles == (words.BEFORE, words.AFTER)
+    tab.heed(edit.look(event(step=tab.images[0]), tab.view))
+    assert tab.tree.count("data-own") == 3 and "download=" in tab.tree
+    assert edit.path(tab.view).is_file()
+    inpaint = handlers_of(demo, InpaintHandlers)
+    assert tab.images[0] in str(inpaint.take(edit.path(tab.view)))
 
 
 @pytest.mark.parametrize("wrong", ["input:x", "", None, 7])

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine import Chain, NotFound
+from engine import INPUT_PREFIX, Chain, NotFound
 from ui import edit_strings as words
+from ui import strings
 from ui.components.pictures import Given
 from ui.markup import Markup, tag
 
@@ -17,7 +18,9 @@ element.addEventListener('click', (event) => {
   const step = event.target.closest('[data-step]');
   const act = event.target.closest('[data-act]');
   if (step) trigger('select', { step: step.dataset.step });
-  if (act) trigger(act.dataset.act, {});
+  const frame = element.closest('.z-right')?.querySelector('.compare .frame');
+  if (act?.dataset.act === 'enlarge') frame?.requestFullscreen?.();
+  else if (act) trigger(act.dataset.act, {});
 });
 const follow = () => {
   const chosen = element.querySelector('[aria-pressed="true"][data-step]');
@@ -27,6 +30,7 @@ const follow = () => {
   const same = (figure) => figure.querySelector('img')?.getAttribute('src') === source;
   const found = figures.find(same);
   if (chosen && results) window.atelierPick(results, found?.dataset.figure ?? 'none');
+  for (const button of element.querySelectorAll('[data-own]')) button.hidden = Boolean(found);
 };
 watch('value', () => requestAnimationFrame(follow));
 """
@@ -54,6 +58,14 @@ class View:
         if before is None and self.looked is not None and self.chain.has(self.looked):
             before = self.chain.find(self.looked).parent
         return (None if before == self.looked else self.pictures.get(before or "")), after
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """What the pictures to compare are called; steps by their numbers where one is held."""
+        numbers = {link.name: words.step(n) for n, link in enumerate(self.chain.links, 1)}
+        if self.held not in numbers or self.looked not in numbers:
+            return words.BEFORE, words.AFTER
+        return numbers[self.held], numbers[self.looked]
 
     @property
     def names(self) -> frozenset[str]:
@@ -133,7 +145,23 @@ def _chosen(view: View, numbers: Mapping[str, int]) -> list[Markup]:
             aria_pressed="true" if held else "false",
         ),
     ]
-    return [said, tag("div", *buttons, class_="actions")]
+    return [said, tag("div", *buttons, *_own(view.pictures.get(view.looked)), class_="actions")]
+
+
+def _own(picture: Given | None) -> list[Markup]:
+    """Return the buttons of a step that is none of the results, which have such themselves."""
+    if picture is None:
+        return []
+
+    def button(act: str, text: str) -> Markup:
+        return tag("button", text, type="button", data_act=act, data_own=True, hidden=True)
+
+    name = picture.name.removeprefix(INPUT_PREFIX)
+    return [
+        button("submit", strings.INPAINT_THIS),
+        tag("a", strings.DOWNLOAD, href=picture.url, download=name, data_own=True, hidden=True),
+        button("enlarge", strings.ENLARGE),
+    ]
 
 
 def _prompt(view: View, name: str) -> str:

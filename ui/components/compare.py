@@ -13,27 +13,30 @@ element.addEventListener('input', (event) => {
   const box = event.target.closest('.compare');
   if (box) box.style.setProperty('--at', `${event.target.value}%`);
 });
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('[data-act="enlarge"]');
-  if (button) button.closest('.compare').querySelector('.frame').requestFullscreen?.();
-});
 """
 
 
-def compare_markup(before: Given | None, after: Given | None) -> Markup:
-    """Return the slider; with one picture alone that picture, with none nothing."""
+def compare_markup(
+    before: Given | None,
+    after: Given | None,
+    titles: tuple[str, str] = (words.BEFORE, words.AFTER),
+) -> Markup:
+    """Return the slider; with one picture alone that picture, with none nothing.
+
+    titles: what the two are called.
+    """
     if after is None:
         return Markup("")
-    top = tag("img", src=after.url, alt=words.AFTER, class_="after", draggable="false")
+    top = tag("img", src=after.url, alt=titles[1], class_="after", draggable="false")
     if before is None:
         return tag("div", tag("div", top, class_="frame"), class_="compare single")
-    under = tag("img", src=before.url, alt=words.BEFORE, class_="before", draggable="false")
+    under = tag("img", src=before.url, alt=titles[0], class_="before", draggable="false")
     slider = tag(
         "input", type="range", min=0, max=100, step="any", value=50, aria_label=words.SLIDER
     )
     signs = [
-        tag("span", words.BEFORE, class_="sign left", aria_hidden="true"),
-        tag("span", words.AFTER, class_="sign right", aria_hidden="true"),
+        tag("span", titles[0], class_="sign left", aria_hidden="true"),
+        tag("span", titles[1], class_="sign right", aria_hidden="true"),
         tag("i", class_="line", aria_hidden="true"),
     ]
     frame = tag("div", under, top, *signs, slider, class_="frame")

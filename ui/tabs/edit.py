@@ -21,7 +21,7 @@ from ui.handlers import QUIET, on
 from ui.tabs.batch import Batch
 from ui.tabs.easel import Easel, Plan, build_easel, connect_easel
 from ui.tabs.edit_handlers import INTENDED, EditHandlers, EditParts
-from ui.tabs.sending import Arrival
+from ui.tabs.sending import Arrival, Leaving
 
 WORDS: Final = Words(
     label=words.INSTRUCTION,
@@ -55,8 +55,13 @@ def build_edit(page: PageContext, demo: gr.Blocks, status: gr.HTML) -> tuple[Eas
     _connect(handlers, parts, easel, status)
     if batch is not None:
         batch.connect(demo, easel, parts.view)
-    given = [parts.given, parts.view, easel.form.model]
-    return easel, Arrival(take=handlers.take, outputs=[*parts.chosen, *parts.seen], inputs=given)
+    arrival = Arrival(
+        take=handlers.take,
+        outputs=[*parts.chosen, *parts.seen],
+        inputs=[parts.given, parts.view, easel.form.model],
+        sends={"inpaint": Leaving(event=parts.chain.submit, file=handlers.path, of=parts.view)},
+    )
+    return easel, arrival
 
 
 def _first(page: PageContext) -> Variant:

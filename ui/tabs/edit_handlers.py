@@ -103,6 +103,10 @@ class EditHandlers:
         others = (one for one in given if one is not first)
         return self._choose((first, *others), view, model)
 
+    def path(self, view: View) -> Path:
+        """Return the file of the step that is looked at; raise `NotFound`."""
+        return Inputs(self._page.engine.settings.data_dir).path(view.chosen())
+
     def take(
         self, path: Path, given: tuple[Given, ...], view: View, model: str
     ) -> dict[Block, Any]:
@@ -226,7 +230,7 @@ class EditHandlers:
 
     def _look(self, view: View) -> Updates:
         return {
-            self._parts.compare: compare_markup(*view.sides),
+            self._parts.compare: compare_markup(*view.sides, view.titles),
             self._parts.chain: chain_markup(view),
             self._parts.view: view,
         }

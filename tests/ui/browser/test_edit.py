@@ -75,6 +75,13 @@ def test_a_picture_is_edited_compared_and_walked_back(visit: Visit, photo, compl
     steps.nth(2).click()
     held = steps.nth(1).locator("img").get_attribute("src")
     expect(tab.locator(".compare .before")).to_have_attribute("src", held)
+    expect(tab.locator(".compare .sign")).to_have_text(["Step 2", "Step 3"])
+    expect(tab.locator("#edit-stage .line")).to_be_visible()
+    steps.nth(0).click()
+    expect(tab.locator("#edit-stage .line")).to_be_hidden()
+    expect(tab.locator("#edit-chain").get_by_role("button", name="Inpaint")).to_be_visible()
+    steps.nth(2).click()
+    expect(tab.locator("#edit-chain").get_by_role("button", name="Inpaint")).to_be_hidden()
 
     tab.get_by_role("button", name=words.GO_ON).click()
     expect(steps.nth(2)).to_have_attribute("aria-current", "step")
