@@ -35,6 +35,8 @@ def test_a_grid_is_painted_and_shows_its_sheet(grid, engine):
     assert first["grid-start"]["visible"] is False and first["grid-stop"]["visible"] is True
     assert last["grid-start"]["visible"] is True and last["grid-stop"]["visible"] is False
     assert "2 of 2 pictures" in last["grid-told"] and "-sheet.png" in last["grid-told"]
+    sheet = last["grid-told"].split("<figure>")[1]
+    assert "frame" in sheet and strings.ENLARGE in sheet
 
 
 def test_of_two_tabs_that_start_at_once_the_second_is_refused(grid, engine):

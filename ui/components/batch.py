@@ -10,6 +10,12 @@ from ui import strings
 from ui.markup import Markup, jpeg_url, tag
 
 MAX_FAULTS: Final = 50
+BATCH_SCRIPT: Final = """
+element.addEventListener('click', (event) => {
+  const act = event.target.closest('[data-act="enlarge"]');
+  if (act) window.atelierEnlarge(act);
+});
+"""
 
 
 def batch_markup(report: SeriesReport, *, sheet_url: str = "") -> Markup:
@@ -64,6 +70,8 @@ def _sheet(report: SeriesReport, url: str) -> list[Markup]:
     if report.sheet is None:
         return []
     image = tag("img", src=url, alt=words.SHEET, class_="sheet", loading="lazy")
+    frame = tag("div", image, class_="frame", data_act="enlarge")
+    large = tag("button", strings.ENLARGE, type="button", data_act="enlarge")
     link = tag("a", words.SHEET_OPEN, href=url, download=report.sheet.name)
     place = tag("p", words.saved_in(str(report.sheet.parent)), class_="facts")
-    return [place, image, tag("div", link, class_="actions")]
+    return [place, tag("figure", frame, tag("div", large, link, class_="actions"))]

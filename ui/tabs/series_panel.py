@@ -13,7 +13,7 @@ from gradio.blocks import Block
 
 from engine import Engine, QueueFull, Series, SeriesPlan, SeriesReport
 from ui import strings
-from ui.components.batch import batch_markup
+from ui.components.batch import BATCH_SCRIPT, batch_markup
 from ui.components.ids import Ids
 from ui.events import PACE_SECONDS
 from ui.handlers import on, plain_errors
@@ -50,7 +50,9 @@ class SeriesPanel:
             self.stop_button = gr.Button(
                 words.stop, variant="stop", size="sm", visible=False, **ids.mark(f"{name}-stop")
             )
-        self.told = gr.HTML("", **ids.mark(f"{name}-told"), apply_default_css=False)
+        self.told = gr.HTML(
+            "", js_on_load=BATCH_SCRIPT, **ids.mark(f"{name}-told"), apply_default_css=False
+        )
 
     @property
     def shows(self) -> list[Block]:
