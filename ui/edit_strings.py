@@ -89,7 +89,7 @@ def picture_number(number: int) -> str:
 
 def step_name(number: int, prompt: str) -> str:
     """Name a step for a screen reader."""
-    return f"Step {number}: {prompt}" if prompt else f"Step {number}: {ORIGIN}"
+    return f"Step {number}: {prompt}" if prompt else f"Step {number}: the picture it began with"
 
 
 def branch_from(number: int) -> str:
@@ -99,8 +99,9 @@ def branch_from(number: int) -> str:
 
 def batch_line(done: int, total: int, failed: int) -> str:
     """Say how far a batch is."""
-    tail = f" · {failed} failed" if failed else ""
-    return f"{done} of {total} pictures{tail}"
+    if failed:
+        return f"{done} of {total} pictures · {failed} failed"
+    return f"{done} of {total} pictures"
 
 
 def step_of(step: int, steps: int) -> str:

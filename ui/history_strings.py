@@ -71,7 +71,7 @@ BAD_DAY_ACTION: Final = "Write it as YYYY-MM-DD, as 2026-01-31."
 
 def picture_of(prompt: str, day: str) -> str:
     """Name a picture by what it shows and when it was made."""
-    return f"{prompt or NO_PROMPT}, {day}"
+    return f"“{prompt}”, {day}" if prompt else f"{NO_PROMPT}, {day}"
 
 
 def jobs(count: int) -> str:
@@ -81,7 +81,7 @@ def jobs(count: int) -> str:
 
 def step(number: int, total: int) -> str:
     """Say how far a job is."""
-    return f"{RUNNING}, step {number} of {total}" if total else RUNNING
+    return f"painting, step {number} of {total}" if total else RUNNING
 
 
 def place(number: int) -> str:
@@ -96,4 +96,4 @@ def deleted(count: int) -> str:
 
 def of_job(action: str, prompt: str) -> str:
     """Name a button by what it does to which job."""
-    return f"{action}: {prompt or NO_PROMPT}"
+    return f"{action}: “{prompt}”" if prompt else f"{action}: {NO_PROMPT}"

@@ -54,9 +54,12 @@ def step_cache(choices: Sequence[Saving]) -> str:
 
 def _traded(choices: Sequence[Saving]) -> str:
     """List what was measured: the share of work saved, and how far pixels were off."""
-    saved = ", ".join(f"{one.value:g} saves {100 * one.saved:.0f} %" for one in choices)
+    at = ", ".join(f"{one.value:g}" for one in choices)
+    saved = ", ".join(f"{100 * one.saved:.0f}" for one in choices)
     off = ", ".join(f"{one.difference:.1f}" for one in choices)
-    return f"{saved} of the work; colours then differ by {off} of 255 (Demo Base)."
+    return (
+        f"At {at} it saves {saved} % of the work; colours then differ by {off} of 255 (Demo Base)."
+    )
 
 
 def gigabytes(size: int) -> str:
@@ -75,8 +78,9 @@ def seconds(count: float) -> str:
 
 def fits(needed: int, budget: int, words: str) -> str:
     """Say that a job fits; words: how long it takes, empty where that is not known."""
-    room = f"Fits: {gigabytes(needed)} of {gigabytes(budget)} GB"
-    return f"{room}, {words}" if words else room
+    if words:
+        return f"Fits: {gigabytes(needed)} of {gigabytes(budget)} GB, {words}"
+    return f"Fits: {gigabytes(needed)} of {gigabytes(budget)} GB"
 
 
 def tight(needed: int, budget: int, words: str) -> str:

@@ -56,7 +56,10 @@ KINDS: Final = {
     "slabs": ("Weights laid out to be streamed", "For models larger than the memory."),
     "small": ("Thumbnails and heads of files", "Made again when they are needed."),
     "page": ("Copies on the page", "A day old at most. Pictures on open pages may vanish."),
-    "inputs": ("Pictures to begin with", "Removes those that nothing needs, half an hour after they came."),
+    "inputs": (
+        "Pictures to begin with",
+        "Removes those that nothing needs, half an hour after they came.",
+    ),
     "trash": ("Trash", "Pictures that were thrown away; clearing deletes them for good."),
 }
 

@@ -94,8 +94,9 @@ def recommended(low: float, high: float) -> str:
 def unknown(words: tuple[str, ...]) -> str:
     """Name the words of a prompt that the model never saw."""
     shown = ", ".join(f"“{word}”" for word in words[:6])
-    more = f" and {len(words) - 6} more" if len(words) > 6 else ""
-    return f"This model never saw {shown}{more}: expect a guess."
+    if len(words) > 6:
+        return f"This model never saw {shown} and {len(words) - 6} more: expect a guess."
+    return f"This model never saw {shown}: expect a guess."
 
 
 # While a job runs
@@ -150,8 +151,9 @@ NO_PICTURE_ACTION: Final = "Generate one first."
 
 def done(seconds: float, count: int) -> str:
     """Say how long a job took."""
-    what = "Painted" if count == 1 else f"{count} pictures painted"
-    return f"{what} in {seconds:.1f} s"
+    if count == 1:
+        return f"Painted in {seconds:.1f} s"
+    return f"{count} pictures painted in {seconds:.1f} s"
 
 
 def steps(count: object) -> str:
@@ -216,7 +218,7 @@ TRAINED_FOR: Final = {
 
 def loras(count: int) -> str:
     """Head the list of LoRAs. count: those that are on."""
-    return f"{LORAS} · {count} on" if count else LORAS
+    return f"LoRA · {count} on" if count else LORAS
 
 
 def lora_missing(name: str) -> str:
@@ -333,12 +335,12 @@ def free(size: int) -> str:
 
 def fetched_from(size: int, endpoint: str) -> str:
     """Say how much is fetched, and from where."""
-    return f"{file_size(size)} from {endpoint}" if size else "nothing"
+    return f"{file_size(size)} · {endpoint}" if size else "nothing"
 
 
 def planned_file(step: str, name: str, size: int, original: object) -> str:
     """Say what happens to a file."""
-    came = f" from {original}" if original else ""
+    came = f" · {original}" if original else ""
     return f"{name} · {file_size(size)} · {PLAN_STEPS[step]}{came}"
 
 

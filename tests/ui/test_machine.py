@@ -160,5 +160,6 @@ def test_what_is_traded_for_speed_stands_beside_the_option():
     said = INFOS["step_cache"], INFOS["cfg_truncation"]
     for sentence, choices in zip(said, (STEP_CACHE_CHOICES, TRUNCATION_CHOICES), strict=True):
         for choice in choices:
-            assert f"{choice.value:g} saves {100 * choice.saved:.0f} %" in sentence
+            assert f"{choice.value:g}" in sentence
+            assert f"{100 * choice.saved:.0f}" in sentence
             assert f"{choice.difference:.1f}" in sentence

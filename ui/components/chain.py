@@ -124,16 +124,18 @@ def _step(view: View, name: str, number: int) -> Markup:
         aria_pressed="true" if name == view.looked else "false",
         aria_current="step" if name == view.chain.at else False,
         aria_label=words.step_name(number, prompt),
-        title=prompt or words.ORIGIN,
+        title=f"“{prompt}”" if prompt else words.ORIGIN,
     )
 
 
 def _chosen(view: View, numbers: Mapping[str, int]) -> list[Markup]:
     if view.looked is None or view.looked not in numbers:
         return [tag("p", words.STEPS_HINT, class_="hint")]
-    prompt = _prompt(view, view.looked) or words.ORIGIN
-    here = f" · {words.HERE}" if view.looked == view.chain.at else ""
-    said = tag("p", f"{numbers[view.looked]} · {prompt}{here}", class_="facts", role="status")
+    prompt = _prompt(view, view.looked)
+    shown = tag("span", prompt, translate="no") if prompt else tag("span", words.ORIGIN)
+    here = [" · ", tag("span", words.HERE)] if view.looked == view.chain.at else []
+    number = f"{numbers[view.looked]} · "
+    said = tag("p", number, shown, *here, class_="facts", role="status")
     held = view.held == view.looked
     buttons = [
         tag("button", words.GO_ON, type="button", data_act="apply"),

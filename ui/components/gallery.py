@@ -94,7 +94,7 @@ def chosen_markup(chosen: Chosen) -> Markup:
     frame = tag("div", large if chosen.url else gone, class_="frame")
     caption = tag(
         "figcaption",
-        tag("p", shown, class_="prompt"),
+        tag("p", shown, class_="prompt", translate="no"),
         tag("p", _facts(picture, chosen.models), class_="facts"),
         _actions(chosen),
     )

@@ -137,7 +137,8 @@ def _row(truth: Truth, index: int) -> Markup:
 
 def _head(chosen: Chosen, index: int) -> Markup:
     switch = tag("input", type="checkbox", data_on=True, checked=chosen.on)
-    name = tag("span", chosen.name.removesuffix(".safetensors"), title=chosen.name)
+    shown = chosen.name.removesuffix(".safetensors")
+    name = tag("span", shown, title=chosen.name, translate="no")
     remove = tag(
         "button", "×", type="button", data_remove=index, title=strings.LORA_REMOVE,
         aria_label=strings.remove_lora(chosen.name),
@@ -183,7 +184,7 @@ def _facts(report: LoraReport) -> str:
 
 
 def _words(words: Sequence[str]) -> Markup:
-    buttons = [tag("button", word, type="button", data_word=word) for word in words]
+    buttons = [tag("button", word, type="button", data_word=word, translate="no") for word in words]
     label = tag("span", strings.LORA_WORDS, class_="hint", title=strings.LORA_WORDS_INFO)
     return tag("div", label, *buttons, class_="words")
 
@@ -192,4 +193,4 @@ def _names(title: str, names: Sequence[str]) -> Markup:
     if not names:
         return Markup("")
     items = (tag("li", name) for name in names)
-    return tag("details", tag("summary", title), tag("ul", *items))
+    return tag("details", tag("summary", title), tag("ul", *items, translate="no"))

@@ -112,7 +112,8 @@ def _model(model: ModelEntry) -> Markup:
         facts.append(strings.PRECISIONS.get(model.precision, model.precision))
     if model.size:
         facts.append(strings.file_size(model.size))
-    parts = [tag("p", model.title, class_="line"), tag("p", " · ".join(facts), class_="facts")]
+    named = tag("p", model.title, class_="line", translate="no")
+    parts = [named, tag("p", " · ".join(facts), class_="facts")]
     if model.note:
         bad = model.availability is Availability.DAMAGED
         parts.append(tag("p", model.note, class_="note bad" if bad else "note"))

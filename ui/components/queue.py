@@ -53,7 +53,9 @@ def _row(job: QueuedJob, waiting: list[str], *, owner: bool) -> Markup:
     if owner and job.session:
         facts.append(words.GUEST)
     told = tag("span", " · ".join(facts), class_="facts")
-    what = tag("span", prompt or words.NO_PROMPT, class_="what")
+    what = tag(
+        "span", prompt or words.NO_PROMPT, class_="what", translate="no" if prompt else False
+    )
     buttons = [
         _button(job, act, sign, words.of_job(text, prompt), off=off)
         for act, sign, text, off in _acts(job, place, len(waiting), owner=owner)

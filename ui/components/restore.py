@@ -53,7 +53,7 @@ def restored_markup(request: Request, title: str, notes: Sequence[str]) -> Marku
         facts.append(f"{request.width} × {request.height}")
     parts = [
         tag("p", tag("strong", strings.RESTORED), class_="line"),
-        tag("p", request.prompt, class_="prompt"),
+        tag("p", request.prompt, class_="prompt", translate="no"),
         tag("p", " · ".join(facts), class_="facts"),
     ]
     if notes:

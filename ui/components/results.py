@@ -114,7 +114,7 @@ def _figure(picture: Shown, index: int, *, hidden: bool) -> Markup:
     frame = tag("div", _image(picture, prompt), class_="frame")
     caption = tag(
         "figcaption",
-        tag("p", prompt, class_="prompt"),
+        tag("p", prompt, class_="prompt", translate="no"),
         tag("p", picture.facts, class_="facts"),
         *([tag("p", picture.outside, class_="facts")] if picture.outside else []),
         _actions(picture, index),

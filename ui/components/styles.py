@@ -92,11 +92,16 @@ def style_markup(style: Style | None) -> Markup:
     if style is None:
         return Markup("")
     before, after = style.apply("\0").split("\0")
-    slot = tag("em", f"[{words.YOUR_PROMPT}]")
-    told = [tag("p", before, slot, after, class_="note")]
+    slot = tag("em", "[", tag("span", words.YOUR_PROMPT), "]")
+    told = [tag("p", _own(before), slot, _own(after), class_="note")]
     if style.negative:
-        told.append(tag("p", words.STYLE_NEGATIVE, style.negative, class_="note"))
+        told.append(tag("p", words.STYLE_NEGATIVE, _own(style.negative), class_="note"))
     return join(*told)
+
+
+def _own(text: str) -> Markup:
+    """Return words that are painted by, which no language changes."""
+    return tag("span", text, translate="no")
 
 
 def lists_markup(names: Sequence[str]) -> Markup:
@@ -143,7 +148,7 @@ def _shown(shown: Sequence[str], draw: int) -> Markup:
     return tag(
         "div",
         tag("p", words.FOR_EXAMPLE if several else words.DRAWN, class_="note"),
-        tag("ul", *lines),
+        tag("ul", *lines, translate="no"),
         tag("div", again, class_="actions", hidden=not several),
         class_="wording",
     )

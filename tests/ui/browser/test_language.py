@@ -12,6 +12,21 @@ from tests.ui.browser.conftest import wait_until_ready
 
 pytestmark = pytest.mark.browser
 
+SHOWN = "e => Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').get.call(e)"
+"""What stands in a field, which answers scripts in English."""
+
+
+@pytest.fixture
+def german(browser, served):
+    """A tab of a browser that speaks German."""
+    context = browser.new_context(locale="de-DE", viewport={"width": 1366, "height": 900})
+    tab = context.new_page()
+    tab.goto(served.url)
+    wait_until_ready(tab)
+    expect(tab.get_by_role("tab", name="Erzeugen")).to_be_visible()
+    yield tab
+    context.close()
+
 
 def test_a_chosen_language_is_spoken_at_once_and_can_be_left_again(visit, studio):
     before = studio.settings
@@ -30,13 +45,30 @@ def test_a_chosen_language_is_spoken_at_once_and_can_be_left_again(visit, studio
     studio.update_settings(before)
 
 
-def test_a_browser_that_speaks_german_is_spoken_to_in_german(browser, served):
-    context = browser.new_context(locale="de-DE")
-    tab = context.new_page()
-    tab.goto(served.url)
-    wait_until_ready(tab)
-    expect(tab.get_by_role("tab", name="Erzeugen")).to_be_visible()
-    box = tab.get_by_placeholder("Beschreibe das Bild.")
+def test_a_browser_that_speaks_german_is_spoken_to_in_german(german):
+    box = german.get_by_placeholder("Beschreibe das Bild.")
     box.fill("Settings")
     expect(box).to_have_value("Settings")
-    context.close()
+
+
+def test_a_closed_picker_shows_its_choice_in_german_and_sends_it_in_english(german):
+    style = german.locator("#style input")
+    expect(style).to_have_js_property("value", "None")
+    assert style.evaluate(SHOWN) == "Keiner"
+    style.click()
+    german.get_by_role("option", name="Food photograph").click()
+    expect(german.locator("#style-note")).to_contain_text("[dein Prompt]")
+    assert style.evaluate(SHOWN) == "Photography · Food photograph"
+    style.click()
+    german.get_by_role("option", name="Keiner").click()
+    expect(german.locator("#style-note")).to_have_text("")
+    assert style.evaluate(SHOWN) == "Keiner"
+
+
+def test_a_picture_is_told_of_in_german_and_its_prompt_stays_as_it_is(german):
+    german.locator("#prompt textarea").fill("Edit")
+    german.locator("#generate").click()
+    expect(german.locator("#stage .line")).to_contain_text("Gemalt in")
+    expect(german.locator("#results .prompt")).to_have_text("Edit")
+    expect(german.locator("#results .facts").first).to_contain_text("8 Schritte · 128 × 128")
+    expect(german.locator("#forecast")).to_contain_text("Passt: ")
