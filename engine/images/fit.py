@@ -83,6 +83,11 @@ def extent(box: Box) -> Size:
     return box[2] - box[0], box[3] - box[1]
 
 
+def shown(size: Size) -> str:
+    """Return a size as messages write it."""
+    return f"{size[0]} x {size[1]}"
+
+
 def _span(low: int, high: int, length: int, most: int) -> tuple[int, int]:
     """Return a span of `length` about the middle of another one, moved inside 0..most."""
     length = min(length, most)

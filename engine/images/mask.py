@@ -9,7 +9,7 @@ from typing import Final
 from PIL import Image, ImageChops
 
 from engine.errors import BadRequest
-from engine.images.fit import Size, same_shape
+from engine.images.fit import Size, same_shape, shown
 from engine.images.open import open_picture
 
 WHITE_FROM: Final = 128
@@ -28,11 +28,11 @@ def open_mask(source: Path | bytes, size: Size, *, soft: bool) -> tuple[Image.Im
     if mask.size != size:
         if not same_shape(mask.size, size):
             raise BadRequest(
-                f"The mask has {_shown(mask.size)} pixels, the picture {_shown(size)}: they are of "
+                f"The mask has {shown(mask.size)} pixels, the picture {shown(size)}: they are of "
                 "different shapes.",
                 "Give a mask of the picture's size.",
             )
-        notice = f"The mask of {_shown(mask.size)} was resized to the picture's {_shown(size)}."
+        notice = f"The mask of {shown(mask.size)} was resized to the picture's {shown(size)}."
         mask = mask.resize(size, Image.Resampling.BILINEAR if soft else Image.Resampling.NEAREST)
     if not soft:
         mask = mask.point([255 * (level >= WHITE_FROM) for level in range(256)])
@@ -45,7 +45,3 @@ def together(masks: Iterable[Image.Image], size: Size) -> Image.Image:
     for mask in masks:
         whole = ImageChops.lighter(whole, mask)
     return whole
-
-
-def _shown(size: Size) -> str:
-    return f"{size[0]} x {size[1]}"

@@ -17,6 +17,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from engine.errors import FileRejected
 from engine.images import jpeg, png
 from engine.images.container import Container, damaged
+from engine.images.exif import orientation
 from engine.images.jpeg import read_jpeg
 from engine.images.png import read_png
 from engine.images.webp import read_webp
@@ -24,7 +25,6 @@ from engine.storage import open_plain
 
 # What Pillow's decoders raise at damaged data.
 _DECODING = (OSError, SyntaxError, ValueError, IndexError, struct.error, zlib.error)
-_ORIENTATION_TAG, _SHORT = 0x0112, 3
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,7 +51,7 @@ def open_picture(source: Path | bytes, ground: str = "white") -> Image.Image:
         raise damaged(container.kind, "no decoder takes it") from error
     except _DECODING as error:
         raise damaged(container.kind, f"{error!s:.200}") from error
-    turn = _TURNS.get(_orientation(container.exif))
+    turn = _TURNS.get(orientation(container.exif))
     plain = _on(ground, picture)
     return plain if turn is None else plain.transpose(turn)
 
@@ -63,7 +63,7 @@ def picture_size(source: Path | bytes) -> tuple[int, int]:
     """
     container = _container(source)
     size = container.width, container.height
-    return size[::-1] if _orientation(container.exif) in _SIDEWAYS else size
+    return size[::-1] if orientation(container.exif) in _SIDEWAYS else size
 
 
 def _container(source: Path | bytes) -> Container:
@@ -125,16 +125,3 @@ def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
     except (ImageCms.PyCMSError, OSError, ValueError):
         pass
     return picture.convert("RGB")
-
-
-def _orientation(exif: bytes) -> int:
-    """Return the orientation 1 to 8 that an EXIF block (TIFF 6.0) states, else 1."""
-    order = {b"II\x2a\0": "<", b"MM\0\x2a": ">"}.get(exif[:4])
-    if order is None or len(exif) < 8:
-        return 1
-    start = struct.unpack(order + "I", exif[4:8])[0] + 2
-    for offset in range(start, len(exif) - 11, 12):
-        tag, kind, _, value = struct.unpack(order + "HHIH", exif[offset : offset + 10])
-        if tag == _ORIENTATION_TAG:
-            return int(value) if kind == _SHORT else 1
-    return 1

@@ -18,6 +18,7 @@ from engine.images.fit import (
     of_area,
     rounded_up,
     shaped,
+    shown,
     widened,
 )
 from engine.images.measure import picture_size
@@ -121,14 +122,14 @@ def _redrawn(request: Request, variant: Variant, seen: Size) -> tuple[Size, tupl
     if pixels > min(_TRIED * most, max(most, LARGEST)):
         size = of_area(seen, most)
         return size, (
-            f"The picture of {_shown(seen)} is redrawn at {_shown(size)}, for {variant.title} "
+            f"The picture of {shown(seen)} is redrawn at {shown(size)}, for {variant.title} "
             "paints none so large.",
         )
     size = nearest(seen)
     if size == seen:
         return size, ()
     return size, (
-        f"The picture of {_shown(seen)} is redrawn at {_shown(size)}: sides are multiples of 16, "
+        f"The picture of {shown(seen)} is redrawn at {shown(size)}: sides are multiples of 16, "
         f"up to {MAX_SIDE}.",
     )
 
@@ -139,7 +140,7 @@ def _asked(request: Request, usual: Size, seen: Size) -> tuple[Size, tuple[str, 
     if size == seen:
         return size, ()
     return size, (
-        f"The picture of {_shown(seen)} is resized to cover {_shown(size)}, and cropped at its "
+        f"The picture of {shown(seen)} is resized to cover {shown(size)}, and cropped at its "
         "centre.",
     )
 
@@ -151,7 +152,7 @@ def _inpainted(request: Request, variant: Variant, seen: Size, data_dir: Path) -
     whole = (base[0] + left + right, base[1] + top + bottom)
     if whole[0] * whole[1] > MAX_PIXELS:
         raise BadRequest(
-            f"The extended picture would have {_shown(whole)} pixels, more than "
+            f"The extended picture would have {shown(whole)} pixels, more than "
             f"{MAX_PIXELS // 1_000_000} million.",
             "Extend it by less, or take a smaller picture.",
         )
@@ -161,7 +162,7 @@ def _inpainted(request: Request, variant: Variant, seen: Size, data_dir: Path) -
         alone = True
         notices = (
             *notices,
-            f"Only the part around the mask is painted, for no picture of {_shown(whole)} can be.",
+            f"Only the part around the mask is painted, for no picture of {shown(whole)} can be.",
         )
     box = _detail(request, masks, variant) if alone else None
     size = rounded_up(whole) if box is None else _detail_size(box, variant)
@@ -197,7 +198,3 @@ def _detail_size(box: Box, variant: Variant) -> Size:
     wide, high = extent(box)
     best = variant.defaults.width * variant.defaults.height
     return of_area((wide, high), min(max(wide * high, best), variant.limits.pixels[1]))
-
-
-def _shown(size: Size) -> str:
-    return f"{size[0]} x {size[1]}"
