@@ -16,10 +16,9 @@ from engine.jobs.order import Order
 from engine.journal.jobs import JobLog, JobState
 from engine.journal.pictures import MAX_SHOWN, Album, PastPicture, Search
 from engine.journal.store import Store
+from engine.service.stores import TRASH
 from engine.storage import link_or_copy, make_folder, remove_file
 
-TRASH: Final = "trash"
-"""Inside the data folder: pictures that were thrown away, until it is emptied."""
 MAX_PROMPTS: Final = 100
 
 _INPUT = re.compile(f"{PREFIX}[0-9a-f]{{64}}")

@@ -72,6 +72,7 @@ def _picture(path: Path, order: Order, index: int) -> Picture:
     # Pillow is not there yet when the installer imports the engine.
     from engine.images.open import open_picture
 
+    # All of it is decoded: a file that is cut short, which its header does not show, is no picture.
     width, height = open_picture(path).size
     return Picture(path=path, recipe=_recipe(path, order, index), width=width, height=height)
 

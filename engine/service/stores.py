@@ -12,6 +12,9 @@ from typing import Final
 
 from engine.cache import FOLDER
 
+TRASH: Final = "trash"
+"""Inside the data folder: pictures that were thrown away, until it is emptied."""
+
 
 class Keep(StrEnum):
     """Kinds of things that are kept.
@@ -37,7 +40,7 @@ FOLDERS: Final[Mapping[Keep, str]] = MappingProxyType(
         Keep.REFERENCES: f"{FOLDER}/references",
         Keep.SLABS: f"{FOLDER}/slabs",
         Keep.PAGE: "page",
-        Keep.TRASH: "trash",
+        Keep.TRASH: TRASH,
     }
 )
 """Where in the data folder they lie; the small ones are what else lies among the caches."""

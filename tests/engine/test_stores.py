@@ -10,8 +10,7 @@ from engine import Engine, Settings
 from engine.memory.residence import SLABS
 from engine.memory.studio import CACHES
 from engine.memory.tensor_cache import PROMPTS, REFERENCES
-from engine.service.history import TRASH
-from engine.service.stores import FOLDERS, Keep, clear_folder, folder_size
+from engine.service.stores import FOLDERS, TRASH, Keep, clear_folder, folder_size
 from tests.engine.fakes import Script
 from tests.engine.workbench import aged
 
