@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,25 +48,15 @@ class ModelFootprint:
 
     def decode(self, width: int, height: int, decode: Decode) -> int:
         """Return the bytes on the device of decoding one picture of these sides in pixels."""
-        return decode_footprint(
-            self.networks.vae,
-            width,
-            height,
-            self.numbers.item_bytes,
-            rows=decode.rows,
-            on_host=decode.on_host,
-        )
+        return self._coded(decode_footprint, width, height, decode)
 
     def encode_picture(self, width: int, height: int, decode: Decode) -> int:
         """Return the bytes on the device of encoding one, by the same strips."""
-        return encode_footprint(
-            self.networks.vae,
-            width,
-            height,
-            self.numbers.item_bytes,
-            rows=decode.rows,
-            on_host=decode.on_host,
-        )
+        return self._coded(encode_footprint, width, height, decode)
+
+    def _coded(self, footprint: Callable[..., int], width: int, height: int, decode: Decode) -> int:
+        vae, item = self.networks.vae, self.numbers.item_bytes
+        return footprint(vae, width, height, item, rows=decode.rows, on_host=decode.on_host)
 
 
 def footprint_of(checkpoint: Checkpoint, numbers: Numbers) -> ModelFootprint:
