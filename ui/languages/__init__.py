@@ -1,6 +1,8 @@
 """The page's sentences in other languages: a file of each, by the English sentence.
 
-`{}` or `{name}` in a sentence stands for any text. What a file lacks stays English.
+`{}` or `{name}` in a sentence stands for any text. In its translation `{}` is the next of these
+texts, `{2}` the second, `{=}` or `{2=}` one that is translated itself, and `{#}` one that must be a
+number. What a file lacks stays English.
 """
 
 from __future__ import annotations
