@@ -51,7 +51,6 @@ def build_api(page: PageContext, demo: gr.Blocks) -> None:
     Each of their fields is a component to Gradio, which no browser that opens the page is sent.
     """
     with demo.route(ADDRESS, ADDRESS, show_in_navbar=False):
-        gr.Navbar(visible=False)
         for name, (pictures, said) in ENDPOINTS.items():
             left_out = SETTLED | (REPAINTED - pictures)
             taken = [field.name for field in fields(Request) if field.name not in left_out]

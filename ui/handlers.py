@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Final
@@ -73,6 +73,30 @@ def on(
         concurrency_limit=None,
         **QUIET,
     )
+
+
+def on_any(
+    events: Sequence[Callable[..., Dependency]],
+    handler: Callable[..., Any],
+    inputs: Sequence[Component],
+    outputs: Sequence[Block],
+) -> Dependency:
+    """Have a handler answer several events past Gradio's queue; of many at once, the last."""
+    dependency: Dependency = gr.on(
+        list(events),
+        handler,
+        list(inputs),
+        list(outputs),
+        queue=False,
+        trigger_mode="always_last",
+        **QUIET,
+    )
+    return dependency
+
+
+def changes(parts: Iterable[Component]) -> list[Callable[..., Dependency]]:
+    """Return the events of parts that change; Gradio gives those to its components as it runs."""
+    return [getattr(part, "change") for part in parts]  # noqa: B009
 
 
 def _shown(error: StudioError) -> gr.Error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from ui.tabs.generate import build_generate
 from ui.tabs.history import Studio, build_history, connect_history
 from ui.tabs.inpaint import build_inpaint
 from ui.tabs.keeping import connect_keeping
+from ui.tabs.offers import connect_offers
 from ui.tabs.queue_handlers import build_queue, connect_queue
 from ui.tabs.sending import Arrival, connect_sending
 from ui.tabs.settings import build_settings
@@ -42,17 +44,17 @@ def build_page(page: PageContext) -> gr.Blocks:
     # First, so that no handler of the page takes the name of an endpoint.
     build_api(page, demo)
     with demo:
-        # Gradio shows a bar of links where there are several addresses.
-        gr.Navbar(visible=False)
         status = _build_header(page, demo)
         build_language(page, demo)
         queue, earlier = build_queue(), build_earlier()
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             easels, arrivals = _build_tabs(page, demo, status, tabs)
         connect_sending(easels, arrivals, tabs)
-        connect_queue(page, queue, status, easels[0].parts.visitor)
+        connect_offers(page, easels, demo, status)
+        _connect_tick(page, status, queue, easels[0].parts.visitor)
         connect_earlier(page, earlier, easels[0].parts.visitor)
         connect_keeping(page, demo, easels)
+        demo.unload(_leaver(page))
     return demo
 
 
@@ -83,19 +85,7 @@ def _build_tabs(
 def _build_header(page: PageContext, demo: gr.Blocks) -> gr.HTML:
     @plain_errors()
     def show_status() -> Markup:
-        done = models.percent(page.engine.downloads.state()) if page.owner else None
-        return header.status_markup(
-            page.engine.status(),
-            theme=str(page.engine.settings.theme),
-            shelf=page.shelf.stamp(),
-            news=strings.downloading(done) if done is not None else "",
-            shared=page.sharing is not None and page.sharing.state().phase is Phase.ON,
-        )
-
-    def heed_tick() -> Markup:
-        # By its first tick the page stands, and the worker may take the processor.
-        page.engine.wake()
-        return show_status()
+        return _status(page)
 
     with gr.Row(elem_id="header"):
         gr.HTML(header.title_markup(), apply_default_css=False)
@@ -106,5 +96,35 @@ def _build_header(page: PageContext, demo: gr.Blocks) -> gr.HTML:
             apply_default_css=False,
         )
     on(demo.load, show_status, [], [status], at_once=True)
-    on(status.tick, heed_tick, [], [status], at_once=True)
     return status
+
+
+def _status(page: PageContext) -> Markup:
+    done = models.percent(page.engine.downloads.state()) if page.owner else None
+    return header.status_markup(
+        page.engine.status(),
+        theme=str(page.engine.settings.theme),
+        shelf=page.shelf.stamp(),
+        news=strings.downloading(done) if done is not None else "",
+        shared=page.sharing is not None and page.sharing.state().phase is Phase.ON,
+    )
+
+
+def _connect_tick(page: PageContext, status: gr.HTML, queue: gr.HTML, visitor: gr.State) -> None:
+    """Show all that may change at any time with one question of the page. visitor: whose jobs."""
+    jobs = connect_queue(page, queue, visitor)
+
+    @plain_errors()
+    def heed_tick(shown: str, known: tuple[str, str]) -> tuple[Markup, object]:
+        # By its first tick the page stands, and the worker may take the processor.
+        page.engine.wake()
+        return _status(page), jobs.show(shown, known)
+
+    on(status.tick, heed_tick, [queue, visitor], [status, queue], at_once=True)
+
+
+def _leaver(page: PageContext) -> Callable[[gr.Request], None]:
+    def leave(request: gr.Request) -> None:
+        page.visitors.leave(str(request.session_hash))
+
+    return leave

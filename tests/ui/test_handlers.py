@@ -211,7 +211,7 @@ def test_a_reloaded_tab_is_given_its_running_job_and_another_tab_is_not(jobs, en
     assert attached(jobs, BROWSER, ONE) == job
     assert attached(jobs, BROWSER, TWO) is None
     assert attached(jobs, STRANGER, ONE) is None
-    jobs.leave(SimpleNamespace(session_hash="other visit"))
+    jobs._page.visitors.leave("other visit")
     assert attached(jobs, BROWSER, TWO) == job
     engine.go_on.set()
 

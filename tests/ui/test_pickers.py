@@ -18,6 +18,7 @@ from ui.context import PageContext
 from ui.tabs.form_handlers import FormHandlers
 from ui.tabs.job_handlers import JobHandlers
 from ui.tabs.lora_handlers import LoraHandlers
+from ui.tabs.offers import Offers
 
 
 @pytest.fixture
@@ -32,6 +33,11 @@ def adapters(engine):
         put_lora(engine.settings.lora_folder, name)
 
 
+def listed(demo) -> dict:
+    """What the page is told of models and adapters, by the ids of its parts."""
+    return {part.elem_id: told for part, told in handlers_of(demo, Offers).list_models().items()}
+
+
 def test_a_model_is_listed_with_its_precision_size_and_fit():
     mine = model("Mine", size=2_050_000_000)
     assert picker.label(mine, Fit.FITS) == "Mine · fp16 · 2.0 GB · fits"
@@ -40,7 +46,7 @@ def test_a_model_is_listed_with_its_precision_size_and_fit():
     assert picker.label(mine, None) == "Mine · fp16 · 2.0 GB"
 
 
-def test_the_fit_in_the_picker_is_the_forecast_of_the_usual_picture(form, engine):
+def test_the_fit_in_the_picker_is_the_forecast_of_the_usual_picture(demo, engine):
     def foresee(request: Request) -> Forecast:
         if request.model != "demo-base":
             raise NotFound("It is not here.")
@@ -48,17 +54,15 @@ def test_the_fit_in_the_picker_is_the_forecast_of_the_usual_picture(form, engine
         return Forecast(fit=Fit.TIGHT, needed_bytes=1, budget_bytes=2)
 
     engine.forecast = foresee
-    models, _ = form.list_anew()
-    titles = {name: label for label, name in models["choices"]}
+    titles = {name: label for label, name in listed(demo)["model"]["choices"]}
     assert titles["demo-base"].endswith("fits, slower")
     assert "fits" not in titles["demo-turbo"]
 
 
-def test_what_can_be_fetched_is_not_in_the_picker_and_what_is_damaged_is(form, engine):
+def test_what_can_be_fetched_is_not_in_the_picker_and_what_is_damaged_is(demo, engine):
     broken = model("old", availability=Availability.DAMAGED, note="old/x is cut short.")
     engine.shelves.added["old"] = broken
-    models, _ = form.list_anew()
-    titles = {name: label for label, name in models["choices"]}
+    titles = {name: label for label, name in listed(demo)["model"]["choices"]}
     assert {"demo-turbo", "base", "old"} <= set(titles)
     assert not {"de-turbo", "edit"} & set(titles)
     assert titles["old"] == "old · damaged"
@@ -114,13 +118,14 @@ def test_the_stamp_changes_with_the_folder_of_adapters_and_the_list_of_models(pa
     assert len(set(stamps)) == 3
 
 
-def test_an_empty_folder_of_adapters_says_so(form):
-    assert form.list_anew()[1]["info"].startswith("The LoRA folder is empty.")
+def test_an_empty_folder_of_adapters_says_so(demo):
+    assert listed(demo)["lora-add"]["info"].startswith("The LoRA folder is empty.")
 
 
-def test_adapters_of_sub_folders_are_offered(form, adapters):
-    _, found = form.list_anew()
-    assert ("styles/film", "styles/film.safetensors") in found["choices"]
+def test_adapters_of_sub_folders_are_offered_in_every_tab(demo, adapters):
+    found = listed(demo)
+    for name in ("lora-add", "edit-lora-add", "inpaint-lora-add"):
+        assert ("styles/film", "styles/film.safetensors") in found[name]["choices"]
 
 
 def shown(demo, updates) -> str:

@@ -21,7 +21,7 @@ from ui.components.loras import build_loras
 from ui.components.shapes import build_sizes
 from ui.components.styles import build_reading, build_styles
 from ui.context import PageContext
-from ui.handlers import QUIET, on
+from ui.handlers import QUIET, changes, on, on_any
 from ui.tabs.extras import Extras, build_last, connect_extras
 from ui.tabs.form_handlers import FORETOLD, FormHandlers
 from ui.tabs.job_handlers import JobHandlers, JobParts
@@ -84,7 +84,6 @@ def build_easel(page: PageContext, ids: Ids, plan: Plan) -> Easel:
         job=gr.State(""),
         shown=gr.State(()),
         visitor=gr.State(("", "")),
-        identity=gr.Textbox(visible=False),
     )
     filled.extra.update(extra)
     return Easel(ids=ids, form=filled, parts=parts, told=told, dropped=dropped, extras=extras)
@@ -95,7 +94,7 @@ def connect_easel(page: PageContext, easel: Easel, demo: gr.Blocks, status: gr.H
     filled, parts = easel.form, easel.parts
     handlers = FormHandlers(page, filled, easel.dropped)
     _connect_form(handlers, filled)
-    _connect_models(handlers, filled, status)
+    _connect_models(handlers, filled)
     _connect_loras(LoraHandlers(page, filled.loras), filled)
     _connect_forecast(handlers, filled, easel.told, status)
     _connect_pictures(handlers, filled, parts, easel.dropped)
@@ -191,32 +190,22 @@ def _connect_form(handlers: FormHandlers, filled: Form) -> None:
     guidance = more.guidance_scale
     on(guidance.input, handlers.heed_guidance, [guidance, variant], filled.guided)
     sides = [more.width, more.height]
-    for picker in (shape, more.megapixels):
-        on(picker.input, handlers.choose_shape, [shape, more.megapixels, variant], sides)
-    for side in sides:
-        on(side.input, handlers.heed_sides, [*sides, more.megapixels, variant], [shape])
+    chosen = [shape, more.megapixels, variant]
+    on_any([shape.input, more.megapixels.input], handlers.choose_shape, chosen, sides)
+    given = [*sides, more.megapixels, variant]
+    on_any([side.input for side in sides], handlers.heed_sides, given, [shape])
 
 
-def _connect_models(handlers: FormHandlers, filled: Form, status: gr.HTML) -> None:
+def _connect_models(handlers: FormHandlers, filled: Form) -> None:
     known = [filled.model, filled.prompt, filled.loras.loras]
     on(filled.model.input, handlers.choose_model, known, filled.everything)
     on(filled.model_note.select, handlers.settle, known, filled.everything)
-    on(status.select, handlers.list_anew, [], [filled.model, filled.loras.add], at_once=True)
 
 
 def _connect_forecast(handlers: FormHandlers, filled: Form, told: gr.HTML, status: gr.HTML) -> None:
     """Tell anew what a job would take when the form changes, and when the machine is known."""
-    # Gradio gives its components their events only while it runs.
-    changes = [getattr(filled.fields[name], "change") for name in FORETOLD]  # noqa: B009
-    gr.on(
-        [*changes, status.select],
-        handlers.foretell,
-        [filled.fields[name] for name in FORETOLD],
-        [told],
-        queue=False,
-        trigger_mode="always_last",
-        **QUIET,
-    )
+    given = [filled.fields[name] for name in FORETOLD]
+    on_any([*changes(given), status.select], handlers.foretell, given, [told])
 
 
 def _connect_loras(handlers: LoraHandlers, filled: Form) -> None:
@@ -254,11 +243,11 @@ def _connect_job(handlers: JobHandlers, easel: Easel, demo: gr.Blocks) -> None:
         )
     demo.load(
         handlers.attach,
-        [parts.identity],
+        # The script's answer comes in place of what stands there.
+        [filled.seed],
         [*shows, parts.visitor],
         js=IDENTITY_SCRIPT,
         concurrency_limit=None,
         **QUIET,
     )
     on(parts.cancel.click, handlers.stop, [parts.job], [parts.cancel], at_once=True)
-    demo.unload(handlers.leave)

@@ -14,7 +14,7 @@ from ui.components.presets import PresetParts, build_presets
 from ui.components.shapes import SizeParts
 from ui.components.styles import ReadingParts, StylesParts
 from ui.context import PageContext
-from ui.handlers import QUIET, on
+from ui.handlers import QUIET, changes, on, on_any
 from ui.tabs.form_handlers import FormHandlers
 from ui.tabs.grid import Grid
 from ui.tabs.preset_handlers import PresetHandlers
@@ -55,25 +55,13 @@ def connect_extras(
     _connect_sizes(words, extras.sizes, form)
     kept = PresetHandlers(page, handlers, extras.presets, extras.styles)
     _connect_presets(kept, extras, form)
-    # A page is built once and loaded often.
-    listed = [extras.presets.preset, extras.styles.style, extras.styles.lists]
-    on(demo.load, kept.list_anew, [], listed, at_once=True)
 
 
 def _connect_words(handlers: WordHandlers, extras: Extras, form: Form) -> None:
     reading, styles = extras.reading, extras.styles
     given = [form.prompt, form.model, styles.style, reading.long_prompt, form.seed]
     told = [reading.told, reading.long_prompt]
-    # Gradio gives its components their events only while it runs.
-    gr.on(
-        [getattr(one, "change") for one in given],  # noqa: B009
-        handlers.read,
-        given,
-        told,
-        queue=False,
-        trigger_mode="always_last",
-        **QUIET,
-    )
+    on_any(changes(given), handlers.read, given, told)
     on(reading.told.select, handlers.draw, given, told)
     on(styles.lists.select, handlers.add_list, [form.prompt], [form.prompt])
     on(styles.style.input, handlers.choose_style, [styles.style], [styles.note, styles.use])
@@ -92,8 +80,7 @@ def _connect_sizes(handlers: WordHandlers, sizes: SizeParts, form: Form) -> None
     on(form.shape.change, handlers.heed_shape, [form.shape], [sizes.other])
     chosen = [sizes.other, more.megapixels, form.variant]
     on(sizes.other.input, handlers.choose_other, chosen, [form.shape, *sides])
-    for side in sides:
-        on(side.change, handlers.heed_size, [*sides, form.variant], [sizes.note], at_once=True)
+    on_any(changes(sides), handlers.heed_size, [*sides, form.variant], [sizes.note])
 
 
 def _connect_presets(handlers: PresetHandlers, extras: Extras, form: Form) -> None:

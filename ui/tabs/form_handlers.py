@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any, Final
 
 import gradio as gr
@@ -11,8 +10,6 @@ from gradio.blocks import Block
 
 from engine import (
     BadRequest,
-    Fit,
-    ModelEntry,
     NotFound,
     Request,
     StudioError,
@@ -70,30 +67,6 @@ class FormHandlers:
         self._page.engine.catalogue.settle(name, str(event.variant))
         self._page.shelf.change()
         return self.choose_model(name, text, loras)
-
-    @plain_errors()
-    def list_anew(self) -> tuple[Any, Any]:
-        """Return what the pickers of models and adapters offer now."""
-        shelf = self._page.shelf
-        shelf.look_again()
-        offered = shelf.offered()
-        models = picker.choices(offered, self._fits(offered))
-        adapters = [
-            (entry.name.removesuffix(".safetensors"), entry.name) for entry in shelf.loras()
-        ]
-        hint = strings.LORA_ADD_INFO if self._page.owner else ""
-        info = hint if adapters else f"{strings.LORA_FOLDER_EMPTY} {hint}"
-        return gr.update(choices=models), gr.update(choices=adapters, info=info)
-
-    def _fits(self, models: Sequence[ModelEntry]) -> dict[str, Fit]:
-        """Say how each model's usual picture goes with this machine, where that is known."""
-        found = dict[str, Fit]()
-        for model in models:
-            # What cannot be painted with says so itself.
-            with suppress(StudioError):
-                told = self._page.engine.forecast(Request(prompt="", model=model.name))
-                found |= {} if told is None else {model.name: told.fit}
-        return found
 
     @plain_errors()
     def foretell(self, *values: object) -> Markup:

@@ -45,8 +45,7 @@ _IDENTITY = re.compile(r"([0-9a-f]{32}) ([0-9a-f]{32})")
 class JobParts:
     """The components that show a job.
 
-    job: id of the job that this tab shows, "" for none. visitor: ids of browser and tab, as the
-    server keeps them; identity: as the browser sends them.
+    job: id of the job that this tab shows, "" for none. visitor: ids of browser and tab.
     """
 
     generate: gr.Button
@@ -56,7 +55,6 @@ class JobParts:
     job: gr.State
     shown: gr.State
     visitor: gr.State
-    identity: gr.Textbox
 
 
 class JobHandlers:
@@ -175,10 +173,6 @@ class JobHandlers:
         """Ask the engine to stop; the watcher shows when it has."""
         self._page.engine.cancel(job)
         return {self._parts.cancel: gr.update(value=strings.CANCELLING, interactive=False)}
-
-    def leave(self, request: gr.Request) -> None:
-        """Note that a tab was closed."""
-        self._page.visitors.leave(str(request.session_hash))
 
     def _find_job(self, browser: str, tab: str) -> str | None:
         own = self._page.visitors.latest(browser, tab, self._place)

@@ -88,18 +88,6 @@ class PresetHandlers:
         self._page.presets.forget_defaults(model.variant.name)
         return {self._parts.note: presets.note_markup(words.defaults_forgotten(model.title))}
 
-    @plain_errors()
-    def list_anew(self) -> Updates:
-        """Offer the presets, styles and word lists that there are now."""
-        found = self._page.presets
-        offered = {"choices": presets.choices(found)["choices"]}
-        ways = {"choices": styles.style_choices(found)["choices"]}
-        return {
-            self._parts.preset: gr.update(**offered),
-            self._styles.style: gr.update(**ways),
-            self._styles.lists: styles.lists_markup(found.wildcards.names),
-        }
-
     def _usable(self, preset: Preset, model: str) -> tuple[dict[str, object], list[str]]:
         """Return the settings of a preset that this page has, and why the others are left out."""
         settings, notices = dict(preset.settings), [*preset.notices]

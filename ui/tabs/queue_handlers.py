@@ -21,11 +21,11 @@ def build_queue() -> gr.HTML:
     return gr.HTML("", js_on_load=QUEUE_SCRIPT, elem_id="queue", apply_default_css=False)
 
 
-def connect_queue(page: PageContext, panel: gr.HTML, status: gr.HTML, visitor: gr.State) -> None:
-    """Connect the panel. status: its tick is ours too; visitor: whose jobs are shown."""
+def connect_queue(page: PageContext, panel: gr.HTML, visitor: gr.State) -> QueueHandlers:
+    """Connect the panel, which shows no jobs by itself. visitor: whose are shown."""
     handlers = QueueHandlers(page)
-    on(status.tick, handlers.show, [panel, visitor], [panel], at_once=True)
     on(panel.select, handlers.act, [visitor], [panel], each=True)
+    return handlers
 
 
 class QueueHandlers:

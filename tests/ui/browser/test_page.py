@@ -107,6 +107,12 @@ def test_a_model_is_planned_fetched_paused_and_seen_again_after_a_reload(visit: 
     studio.downloads.close()
 
 
+def test_no_link_leads_to_where_only_programs_call(visit: Visit):
+    tab = visit()
+    expect(tab.locator("#prompt")).to_be_visible()
+    expect(tab.get_by_role("link", name="Home")).to_be_hidden()
+
+
 def test_a_chosen_theme_holds_at_once_and_after_a_reload(visit: Visit, studio):
     before = studio.settings
     tab = visit()
