@@ -82,6 +82,11 @@ def step(number: int) -> str:
     return f"Step {number}"
 
 
+def next_from(number: int) -> str:
+    """Say which step the next edit changes, where another is looked at."""
+    return f"The next edit starts from step {number}. “Go on from here” starts it from this one."
+
+
 def picture_number(number: int) -> str:
     """Return what a picture is called in an instruction."""
     return f"Picture {number}"

@@ -84,6 +84,7 @@ WORDS: Final[Mapping[str, str]] = {
     "unpainted": "Nothing is painted: paint over what should change, or extend the picture.",
     "unreadable": "This picture cannot be read. Give a PNG, JPEG or WEBP file.",
     "large": "This picture has {} pixels, more than 32 million. Give a smaller one.",
+    "sending": "Sending …",
     "unsent": "The picture could not be sent. Is the program still running?",
     "misshapen": "The mask is {}, but the picture is {}, another shape. Give one of its shape.",
     "resized": "The mask was {} and has been resized to {}.",
@@ -134,4 +135,6 @@ NO_PAINT: Final = "Paint over what should change, or extend the picture."
 
 def outside(changed: int, pixels: int) -> str:
     """Say what became of the pixels outside the mask."""
+    if not changed:
+        return f"Nothing outside the mask changed ({pixels:,} pixels)"
     return f"{changed:,} of {pixels:,} outside pixels changed"

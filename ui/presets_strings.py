@@ -75,12 +75,13 @@ SAVE: Final = "Save"
 DELETE: Final = "Delete"
 KEEP_DEFAULTS: Final = "Use as this model's defaults"
 FORGET_DEFAULTS: Final = "Back to the program's defaults"
+NO_TITLE: Final = "Give the preset a name."
 NOT_OWN: Final = "Only presets that you saved can be deleted."
 
 
 def saved(title: str) -> str:
     """Say that a preset was saved."""
-    return f"Saved as “{title}”."
+    return f"The preset “{title}” is saved."
 
 
 def deleted(title: str) -> str:

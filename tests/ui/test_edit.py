@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -262,9 +263,11 @@ def test_a_step_that_is_no_result_has_buttons_of_its_own(edit, tab, upload, engi
     painted(engine, tab, "red")
     arrive(edit, tab)
     assert tab.view.titles == (words.BEFORE, words.AFTER)
+    assert words.next_from(1) in html.unescape(tab.tree)
     tab.heed(edit.look(event(step=tab.images[0]), tab.view))
     assert tab.tree.count("data-own") == 3 and "download=" in tab.tree
     assert edit.path(tab.view).is_file()
+    assert words.next_from(1) not in html.unescape(tab.tree)
     inpaint = handlers_of(demo, InpaintHandlers)
     assert tab.images[0] in str(inpaint.take(edit.path(tab.view)))
 

@@ -10,6 +10,7 @@ from PIL import Image
 from engine import NotFound, Region, Request
 from tests.ui.building import handlers_of
 from ui import bindings
+from ui.painter_strings import outside
 from ui.tabs.inpaint_handlers import InpaintHandlers
 
 
@@ -84,3 +85,8 @@ def test_the_tab_says_what_it_will_do(inpaint, picture, painted, extended, told)
 def test_an_empty_canvas_gives_no_mask():
     request = bindings.read({"prompt": "x", "mask": "", "images": "", "extend": "[0,0,0,0]"})
     assert (request.mask, request.images, request.extend) == (None, (), (0, 0, 0, 0))
+
+
+def test_what_became_of_the_rest_of_the_picture_is_said_plainly():
+    assert outside(0, 14330) == "Nothing outside the mask changed (14,330 pixels)"
+    assert outside(7, 14330) == "7 of 14,330 outside pixels changed"

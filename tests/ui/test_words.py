@@ -221,9 +221,11 @@ def test_hostile_titles_are_shown_letter_by_letter(presets):
     assert SCRIPT not in str(deleted["preset-note"])
 
 
-@pytest.mark.parametrize("title", ["", "x" * 81, "\n"])
-def test_a_preset_needs_a_name(presets, title):
-    with pytest.raises(gr.Error, match="short name"):
+@pytest.mark.parametrize(
+    ("title", "said"), [("", "preset a name"), (" \n", "preset a name"), ("x" * 81, "short name")]
+)
+def test_a_preset_needs_a_name(presets, title, said):
+    with pytest.raises(gr.Error, match=said):
         presets.save(title, False, **form())
 
 

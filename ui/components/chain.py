@@ -147,7 +147,13 @@ def _chosen(view: View, numbers: Mapping[str, int]) -> list[Markup]:
             aria_pressed="true" if held else "false",
         ),
     ]
-    return [said, tag("div", *buttons, *_own(view.pictures.get(view.looked)), class_="actions")]
+    actions = tag("div", *buttons, *_own(view.pictures.get(view.looked)), class_="actions")
+    at = numbers.get(view.chain.at or "")
+    return [said, actions, *_elsewhere(at if view.looked != view.chain.at else None)]
+
+
+def _elsewhere(number: int | None) -> list[Markup]:
+    return [] if number is None else [tag("p", words.next_from(number), class_="hint")]
 
 
 def _own(picture: Given | None) -> list[Markup]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import gradio as gr
 from gradio.blocks import Block
 
-from engine import NotFound, Preset, Request
+from engine import BadRequest, NotFound, Preset, Request
 from ui import bindings
 from ui import presets_strings as words
 from ui.components import presets, styles
@@ -58,6 +58,8 @@ class PresetHandlers:
     @plain_errors()
     def save(self, title: str, with_prompt: bool, **values: object) -> Updates:
         """Keep the form as a preset of the user."""
+        if not title.strip():
+            raise BadRequest(words.NO_TITLE)
         settings = self._settings(values)
         if not with_prompt:
             settings.pop("prompt")

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.ui.browser.conftest import Visit, reload
 from tests.ui.browser.painting import Hand, box, picture, polygon, same, stroke
@@ -27,6 +28,7 @@ from ui.context import PageContext
 from ui.launch import clear_environment
 from ui.markup import tag
 from ui.painter_doors import painter_doors
+from ui.painter_strings import WORDS
 from ui.shell import STATIC
 from ui.theme import theme
 
@@ -363,6 +365,31 @@ def test_what_a_new_tab_took_over_is_there_after_every_reload(
         other.wait_for_timeout(600)
         reload(other, complaints)
     same(Hand(other, hand.inputs).mask(), shape)
+
+
+def test_sending_is_said_and_tried_once_more_and_no_more(hand: Hand, tmp_path):
+    hand.open(picture(tmp_path / "a.png", (640, 480)))
+    hand.drag(hand.inside(*CORNERS))
+    asked = list[str]()
+
+    def forget(route: Route) -> None:
+        door = route.request.post_data_json["fn_name"]
+        asked.append(door)
+        if door == "keep_masks":
+            route.fulfill(json={"missing": True})
+        else:
+            route.fallback()
+
+    hand.tab.route(re.compile("component_server"), forget)
+    note = hand.tab.locator(".painter [data-note]")
+    note.evaluate(
+        "(e) => { window.said = []; new MutationObserver(() => window.said.push(e.textContent))"
+        ".observe(e, { childList: true }); }"
+    )
+    hand.tab.locator("#go").click()
+    expect(note).to_have_text(WORDS["unsent"])
+    assert hand.tab.evaluate("window.said")[0] == WORDS["sending"]
+    assert asked == ["keep_masks", "keep_picture", "keep_masks"]
 
 
 def test_a_mask_at_2048_is_small_and_soon_sent(hand: Hand, tmp_path):

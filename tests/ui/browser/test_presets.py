@@ -64,7 +64,7 @@ def test_settings_are_kept_as_a_preset_and_found_after_a_reload(visit, complaint
     tab.locator("#presets > button").click()
     tab.fill("#preset-title input", "<b>Eleven</b>")
     tab.click("#preset-save")
-    expect(tab.locator("#preset-note")).to_contain_text("Saved as “<b>Eleven</b>”.")
+    expect(tab.locator("#preset-note")).to_contain_text("The preset “<b>Eleven</b>” is saved.")
     reload(tab, complaints)
     tab.locator("#advanced > button").click()
     tab.locator("#presets > button").click()

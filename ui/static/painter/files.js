@@ -168,7 +168,7 @@ const recall = async () => {
 };
 
 // Sending
-const send = async () => {
+const send = async (again = true) => {
   await uploading;
   if (!scene.name && !(await bring())) return false;
   const own = scene.painted.filter((i) => scene.prompts[i].trim());
@@ -177,7 +177,9 @@ const send = async () => {
   const kept = await server.keep_masks({ picture: scene.name, masks: pictures });
   if (kept.missing) {
     scene.name = '';
-    return (await bring()) && send();
+    if (again && (await bring())) return send(false);
+    if (!again) say(words.unsent, true);
+    return false;
   }
   if (kept.error) { say(kept.error, true); return false; }
   const [mask = '', ...regions] = kept.masks;
@@ -201,8 +203,10 @@ document.addEventListener('click', async (event) => {
   }
   if (sending || lacking) return;
   sending = true;
+  say(words.sending);
   const done = await send().catch(() => { say(words.unsent, true); return false; });
   sending = false;
+  if (note.textContent === words.sending) say('');
   passing = done;
   if (done) button.click();
   passing = false;
