@@ -168,7 +168,7 @@ def picture_name(number: int) -> str:
 
 # Restore
 RESTORE: Final = "Restore settings from a picture"
-RESTORE_DROP: Final = "Drop a PNG made with Atelier Z here, or click to choose one."
+RESTORE_DROP: Final = "Drop a picture made with Atelier Z here, or click to choose one."
 NOT_UPLOADED: Final = "The picture did not arrive."
 NOT_UPLOADED_ACTION: Final = "Choose a file of at most 50 MB."
 RESTORED: Final = "Restored"

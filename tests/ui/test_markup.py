@@ -130,3 +130,7 @@ def test_no_other_module_of_the_page_writes_html():
         if pattern.search(node.value)
     ]
     assert found == []
+
+
+def test_every_kind_of_picture_that_holds_a_recipe_can_be_chosen():
+    assert 'accept="image/png,image/jpeg,image/webp"' in restore.drop_template()

@@ -7,6 +7,7 @@ from typing import Final
 
 from engine import Request
 from ui import strings
+from ui.components.pictures import TYPES
 from ui.markup import Markup, tag
 
 DROP_SCRIPT: Final = """
@@ -37,7 +38,7 @@ for (const kind of ['dragover', 'dragleave', 'drop']) {
 
 def drop_template() -> Markup:
     """Return the place to drop a picture, with room below it for what was restored."""
-    chooser = tag("input", type="file", accept="image/png")
+    chooser = tag("input", type="file", accept=TYPES)
     place = tag("label", chooser, tag("span", strings.RESTORE_DROP), class_="drop")
     return tag("div", place, tag("div", Markup("${value}")))
 
