@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from typing import Final
+
 import pytest
 
 from ui.api import ENDPOINTS
+
+MOST_COMPONENTS: Final = 400
+MOST_EVENTS: Final = 184
+MOST_CHARACTERS: Final = 530_000
+"""Of what describes them. To open the page takes the browser the longer the more there are, for
+it looks at every event for each component, twice: see `tests/benchmarks/page_load.py`."""
 
 
 @pytest.fixture
@@ -16,6 +25,12 @@ def sent(demo) -> dict:
         name: [one for one in told[name] if one["id"] in page[name]]
         for name in ("components", "dependencies")
     }
+
+
+def test_the_page_holds_no_more_than_a_browser_opens_at_once(sent):
+    assert len(sent["components"]) <= MOST_COMPONENTS
+    assert len(sent["dependencies"]) <= MOST_EVENTS
+    assert len(json.dumps(sent, default=str)) <= MOST_CHARACTERS
 
 
 def test_what_only_programs_call_is_not_sent_to_browsers(sent):

@@ -10,7 +10,7 @@ import gradio as gr
 
 from engine import Language
 from ui.context import PageContext
-from ui.handlers import on, plain_errors
+from ui.handlers import on_any, plain_errors
 from ui.languages import choose_language, words_of
 from ui.markup import Markup, tag
 
@@ -31,8 +31,7 @@ def build_language(page: PageContext, demo: gr.Blocks) -> gr.HTML:
         wanted = page.engine.settings.language if page.owner else Language.AUTO
         return language_markup(choose_language(wanted, request.headers.get("accept-language", "")))
 
-    on(demo.load, speak, [], [spoken], at_once=True)
-    on(spoken.tick, speak, [], [spoken], at_once=True)
+    on_any([demo.load, spoken.tick], speak, [], [spoken])
     return spoken
 
 

@@ -17,7 +17,7 @@ from ui.components.form import Words
 from ui.components.ids import Ids
 from ui.components.pictures import PICTURES_SCRIPT, pictures_markup
 from ui.context import PageContext
-from ui.handlers import QUIET, on
+from ui.handlers import changes, on, on_any
 from ui.tabs.batch import Batch
 from ui.tabs.easel import Easel, Plan, build_easel, connect_easel
 from ui.tabs.edit_handlers import INTENDED, EditHandlers, EditParts
@@ -154,14 +154,6 @@ def _connect_intention(
     """Say anew what will be done whenever something changes that decides it."""
     form = easel.form
     changing = (form.model, parts.pictures, parts.task)
-    # Gradio gives its components their events only while it runs.
-    changes = [getattr(one, "change") for one in changing]  # noqa: B009
-    gr.on(
-        [*changes, status.select],
-        handlers.intend,
-        [form.fields[name] for name in INTENDED],
-        [parts.intention, parts.strength],
-        queue=False,
-        trigger_mode="always_last",
-        **QUIET,
-    )
+    given = [form.fields[name] for name in INTENDED]
+    told = [parts.intention, parts.strength]
+    on_any([*changes(changing), status.select], handlers.intend, given, told)

@@ -23,7 +23,7 @@ from ui import presets_strings as words
 from ui.components import forecast
 from ui.components.ids import Ids
 from ui.context import PageContext
-from ui.handlers import QUIET, plain_errors
+from ui.handlers import QUIET, changes, on_any, plain_errors
 from ui.markup import Markup, tag
 from ui.tabs.series_panel import SeriesPanel, SeriesWords, Updates
 from ui.wording import requests_of
@@ -76,15 +76,7 @@ class Grid:
             **QUIET,
         )
         panel.connect(demo)
-        gr.on(
-            [getattr(one, "change") for one in parts.axes],  # noqa: B009
-            self.foretell,
-            parts.axes,
-            [parts.note],
-            queue=False,
-            trigger_mode="always_last",
-            **QUIET,
-        )
+        on_any(changes(parts.axes), self.foretell, parts.axes, [parts.note])
 
     @plain_errors()
     def foretell(self, across: str, across_values: str, down: str, down_values: str) -> Markup:

@@ -12,7 +12,7 @@ from gradio.components import Component
 from ui import history_strings as words
 from ui.components.gallery import CHOSEN_SCRIPT, GALLERY_SCRIPT, SMALL_SCRIPT
 from ui.context import PageContext
-from ui.handlers import QUIET, on
+from ui.handlers import changes, on, on_any
 from ui.markup import tag
 from ui.tabs.easel import Easel
 from ui.tabs.history_handlers import HistoryHandlers, HistoryParts, Places, View
@@ -86,17 +86,7 @@ def _connect_search(
     handlers: HistoryHandlers, parts: HistoryParts, tab: gr.Tab, visitor: gr.State
 ) -> None:
     asked = [*parts.filters, visitor]
-    # Gradio gives its components their events only while it runs.
-    changes = [getattr(one, "change") for one in parts.filters]  # noqa: B009
-    gr.on(
-        [*changes, parts.newest.click],
-        handlers.look,
-        asked,
-        parts.page,
-        queue=False,
-        trigger_mode="always_last",
-        **QUIET,
-    )
+    on_any([*changes(parts.filters), parts.newest.click], handlers.look, asked, parts.page)
     on(tab.select, handlers.open, asked, [*parts.filters[1:3], *parts.page], at_once=True)
     on(parts.older.click, handlers.older, [parts.view, *asked], parts.page)
     on(parts.gallery.tick, handlers.make_small, [visitor], [parts.small], at_once=True)

@@ -15,7 +15,7 @@ from engine import BadRequest, CancelledError, DiskError, DownloadPlan, Precisio
 from ui import strings
 from ui.components import models
 from ui.context import PageContext
-from ui.handlers import on, plain_errors
+from ui.handlers import on, on_any, plain_errors
 from ui.markup import Markup, join, tag
 
 Updates = dict[Block, Any]
@@ -54,8 +54,8 @@ def build_models(page: PageContext, tab: gr.Tab) -> None:
     parts = ModelParts(list=shown, download=download, path=path, plan=gr.State(None))
     handlers = ModelHandlers(page, parts)
     seen = [parts.list, parts.download, parts.plan]
-    for event in (tab.select, parts.download.tick):
-        on(event, handlers.show, [parts.plan], [parts.list, parts.download], at_once=True)
+    news = [tab.select, parts.download.tick]
+    on_any(news, handlers.show, [parts.plan], [parts.list, parts.download])
     on(parts.list.select, handlers.act, [parts.plan], seen)
     on(parts.download.select, handlers.steer, [parts.plan], seen)
     for event in (add.click, path.submit):

@@ -13,7 +13,7 @@ from gradio.blocks import Block
 from engine import BadRequest
 from ui import sharing_strings as strings
 from ui.components.sharing import SCRIPT, share_markup
-from ui.handlers import on, plain_errors
+from ui.handlers import on, on_any, plain_errors
 from ui.markup import tag
 from ui.sharing import Phase, Sharing
 
@@ -70,8 +70,7 @@ def build_sharing(sharing: Sharing, tab: gr.Tab) -> None:
     handlers = ShareHandlers(sharing, parts)
     on(start.click, handlers.start, [key, hours], parts.all)
     on(stop.click, handlers.stop, [], parts.all)
-    for event in (tab.select, shown.tick):
-        on(event, handlers.show, [], parts.all, at_once=True)
+    on_any([tab.select, shown.tick], handlers.show, [], parts.all)
 
 
 class ShareHandlers:
