@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.ui.browser.conftest import Visit, wait_until_ready
 from tests.ui.fake_catalogue import put_lora
+from tests.ui.fake_engine import draw
 
 pytestmark = pytest.mark.browser
 
@@ -37,6 +38,20 @@ CONTRAST = """
   return worst;
 }
 """
+
+UNNAMED = """
+() => [...document.querySelectorAll('input, textarea, button, select, a, summary')]
+  .filter((e) => e.offsetParent && !e.labels?.length && !e.getAttribute('aria-label'))
+  .filter((e) => !e.textContent.trim() && !e.title)
+  .map((e) => e.outerHTML.slice(0, 120))
+"""
+
+
+def faults(tab: Page) -> list[str]:
+    """Return the texts that are hard to read, and the controls that have no name."""
+    # Colours change softly.
+    tab.wait_for_timeout(300)
+    return [*tab.evaluate(CONTRAST), *tab.evaluate(UNNAMED)]
 
 
 def open_settings(tab: Page) -> None:
@@ -144,10 +159,35 @@ def test_every_text_can_be_read(visit: Visit, studio, scheme):
         tab.locator("#lora-add input").click()
         tab.get_by_role("option", name=name, exact=True).click()
         expect(tab.locator("#loras .head").filter(has_text=name)).to_be_visible()
-    tab.wait_for_timeout(300)
-    assert tab.evaluate(CONTRAST) == []
+    assert faults(tab) == []
     open_settings(tab)
-    assert tab.evaluate(CONTRAST) == []
+    assert faults(tab) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_tab_can_be_read_and_its_controls_have_names(visit: Visit, tmp_path, scheme):
+    draw(96, 64, 4).save(tmp_path / "a.png")
+    tab = visit()
+    tab.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    tab.get_by_role("tab", name="Inpaint").click()
+    tab.locator(".painter [data-field=picture]").set_input_files(tmp_path / "a.png")
+    expect(tab.locator(".painter")).not_to_have_class("painter blank")
+    for closed in tab.locator(".painter summary").all():
+        closed.click()
+    assert faults(tab) == []
+    tab.get_by_role("tab", name="Edit").click()
+    tab.locator("#edit-pictures input[type=file]").first.set_input_files(tmp_path / "a.png")
+    tab.locator("#edit-prompt textarea").fill("make it red")
+    tab.keyboard.press("Control+Enter")
+    expect(tab.locator("#edit-chain [data-step]")).to_have_count(2)
+    tab.get_by_role("button", name="Many pictures at once").click()
+    expect(tab.locator("#edit-batch-start")).to_be_visible()
+    assert faults(tab) == []
+    tab.get_by_role("tab", name="History").click()
+    tab.locator("#history-gallery button").first.click()
+    tab.locator("#history-picture [data-act=like]").click()
+    expect(tab.locator("#history-note")).to_contain_text("favourite")
+    assert faults(tab) == []
 
 
 def test_a_phone_needs_no_sideways_scrolling_and_its_buttons_are_large(visit: Visit):
@@ -173,12 +213,6 @@ def test_every_control_has_a_name_and_there_is_one_heading_and_one_main(visit: V
     tab = visit()
     tab.get_by_role("button", name="Advanced").click()
     expect(tab.locator("#steps input")).to_be_visible()
-    unnamed = """
-      [...document.querySelectorAll('input, textarea, button')]
-        .filter((e) => e.offsetParent && !e.labels?.length && !e.getAttribute('aria-label'))
-        .filter((e) => !e.textContent.trim() && !e.title)
-        .map((e) => e.outerHTML.slice(0, 120))
-    """
-    assert tab.evaluate(unnamed) == []
+    assert tab.evaluate(UNNAMED) == []
     expect(tab.locator("h1")).to_have_count(1)
     expect(tab.locator("main")).to_have_count(1)
