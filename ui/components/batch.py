@@ -58,7 +58,8 @@ def _running(item: ItemReport | None) -> list[Markup]:
 def _faults(report: SeriesReport) -> list[Markup]:
     failed = [item for item in report.items if item.state is ItemState.FAILED]
     lines = [
-        tag("li", tag("strong", item.label), f": {item.error}") for item in failed[:MAX_FAULTS]
+        tag("li", tag("strong", item.label, translate="no"), ": ", tag("span", str(item.error)))
+        for item in failed[:MAX_FAULTS]
     ]
     return [tag("ul", *lines, class_="faults")] if lines else []
 
