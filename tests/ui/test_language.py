@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from engine import Language
+from engine import JobState, Language, LongPrompt, QueuedJob, Request
 from engine.variants import VARIANTS
 from ui.components.language import language_markup
+from ui.components.queue import queue_markup
+from ui.components.restore import restored_markup
+from ui.components.styles import reading_markup
 from ui.languages import TRANSLATED, choose_language, words_of
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +116,18 @@ def test_one_word_is_used_for_one_thing():
     german = "\n".join(words_of(Language.GERMAN).values())
     for other in ("Beschreibung", "Startwert", "Führung", "Verfahren", "Preset", "Batch"):
         assert other not in german
+
+
+def test_what_users_wrote_is_marked_as_not_to_be_translated():
+    asked = Request(prompt="Edit")
+    job = QueuedJob(id="1", state=JobState.WAITING, session="", request=asked)
+    told = (
+        queue_markup([job], owner=True),
+        restored_markup(asked, "Edit", ()),
+        reading_markup(None, LongPrompt.CUT, ("Edit",), 0),
+    )
+    for markup in told:
+        assert re.search(r'translate="no">(<li>)?Edit<', markup), markup
 
 
 def test_english_needs_no_words():
