@@ -82,6 +82,11 @@ def test_settings_that_are_known_to_the_page_overwrite_no_choice_made_there(sett
     assert all(value == gr.skip() for value in settings.show(engine.settings))
 
 
+def test_an_empty_limit_of_memory_is_none_though_a_browser_sends_zero(settings, engine, values):
+    save(settings, {**values, "vram_gb": 0})
+    assert engine.settings.vram_gb is None
+
+
 def test_a_model_folder_that_was_not_touched_stays_the_usual_one(settings, engine, values):
     usual = models_folder(engine.settings.data_dir)
     save(settings, {**values, "model_folder": str(usual)})

@@ -95,7 +95,7 @@ def _build_left(page: PageContext, tab: gr.Tab) -> None:
         **QUIET,
     )
     saved.success(None, [fields["theme"]], None, js=WEAR_SCRIPT)
-    known = gr.State(now)
+    known = gr.State()
     on(tab.select, handlers.show, [known], [*fields.values(), known], at_once=True)
 
 
@@ -122,7 +122,7 @@ class SettingsHandlers:
             yield tag("p", said, class_="note good", role="status")
 
     @plain_errors()
-    def show(self, known: Settings) -> list[Any]:
+    def show(self, known: Settings | None) -> list[Any]:
         """Return what is kept now, whatever page or program saved it, and that it is known.
 
         What is known already is left alone: the answer may come after the first choice made here.
@@ -166,6 +166,8 @@ def _chosen(now: Settings, values: Mapping[str, Any]) -> Settings:
             raise BadRequest(strings.UNKNOWN_CHOICE, strings.UNKNOWN_CHOICE_ACTION)
         chosen[name] = kind(values[name])
     chosen["device"] = str(values["device"]).strip()
+    # A number field that was never touched sends 0 for nothing.
+    chosen["vram_gb"] = values["vram_gb"] or None
     for name, title in FOLDERS.items():
         chosen[name] = _full_path(title, str(values[name]))
     if chosen["model_folder"] == models_folder(now.data_dir):
