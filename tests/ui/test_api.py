@@ -71,7 +71,7 @@ def test_a_mask_and_its_regions_are_uploaded_too(client, drawn):
     ("wrong", "sentence"),
     [
         ({"images": []}, "no picture to change"),
-        ({"images": "x.png"}, "at most 3"),
+        ({"images": "x.png"}, "must be a list"),
         ({"images": ["/etc/passwd"]}, "did not arrive"),
         ({"images": [{"path": "/etc/passwd"}]}, "did not arrive"),
         ({"images": ["input:" + "0" * 64]}, "did not arrive"),

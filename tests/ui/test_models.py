@@ -64,8 +64,8 @@ def test_a_plan_says_what_would_happen_and_fetches_nothing(models, engine):
     assert "Looking for files" in panel(models, searching)
     told = panel(models, found)
     for words in (
-        "in bf16: 20.7 GB in ", "12.7 GB from https://huggingface.co", "120.0 GB free", "de-turbo",
-        "Already here", "8.0 GB", "qwen_3_4b.safetensors", "linked from", "Download",
+        "in bf16: 20.7 GB in ", "12.7 GB · https://huggingface.co", "120.0 GB free", "de-turbo",
+        "Already here", "8.0 GB", "qwen_3_4b.safetensors", "linked · ", "Download",
     ):  # fmt: skip
         assert words in told
     assert engine.downloads.state().status is DownloadStatus.IDLE

@@ -38,8 +38,10 @@ class Keeping:
     @plain_errors()
     def restore(self, text: str) -> Updates:
         """Return the forms as a browser kept them; what is none is left as it stands."""
-        # Not empty: Gradio takes an empty answer for none at all.
-        updates: Updates = {self._easels[0].form.prompt: gr.skip()}
+        # Gradio takes the panel away from a custom component that an answer leaves out.
+        updates: Updates = {
+            easel.form.loras.loras: gr.update(value="", panel="") for easel in self._easels
+        }
         kept = _read(text)
         for easel in self._easels:
             values = kept.get(easel.ids.tab)

@@ -70,7 +70,7 @@ def test_jobs_that_wait_are_seen_moved_and_cancelled(visit: Visit, slowly, studi
     tab.keyboard.press("Control+Enter")
     expect(tab.locator("#queue summary")).to_have_text("Queue: 1 job")
     tab.locator("#queue summary").press("Enter")
-    again = tab.get_by_role("button", name="Once more, with another seed: the first")
+    again = tab.get_by_role("button", name="Once more, with another seed: “the first”")
     again.first.press("Enter")
     expect(tab.locator("#queue li")).to_have_count(2)
     again.first.press("Enter")

@@ -98,7 +98,7 @@ def test_a_model_is_planned_fetched_paused_and_seen_again_after_a_reload(visit: 
     tab = visit()
     open_settings(tab)
     tab.get_by_role("button", name="Plan the download of Z-Image-De-Turbo").click()
-    expect(tab.locator(".plan")).to_contain_text("12.7 GB from https://huggingface.co")
+    expect(tab.locator(".plan")).to_contain_text("12.7 GB · https://huggingface.co")
     assert studio.downloads.state().plan is None
     tab.get_by_role("button", name="Download", exact=True).click()
     expect(tab.get_by_role("button", name="Pause")).to_be_visible()
