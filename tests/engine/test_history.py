@@ -269,8 +269,9 @@ def test_ending_the_program_in_order_is_no_death_of_a_job(start, easel):
 def test_a_stopped_job_can_be_given_up(start, easel):
     engine = start(easel)
     job = engine.submit(Request(prompt="hold"))
+    wait_until_running(engine, job)
     engine.history.jobs.end(job, JobState.STOPPED)
-    engine.close()
+    kill(engine)
     again = start(easel)
     with pytest.raises(NotFound, match="not in the queue"):
         again.queue.cancel(job, session="another")
