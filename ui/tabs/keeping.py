@@ -16,7 +16,7 @@ from gradio.components import Component
 from engine import MAX_PROMPT_CHARACTERS, Request, StudioError
 from ui import bindings
 from ui.context import PageContext
-from ui.handlers import QUIET, plain_errors
+from ui.handlers import QUIET, changes, plain_errors
 from ui.tabs.easel import Easel
 from ui.tabs.form_handlers import FormHandlers
 
@@ -79,10 +79,8 @@ def connect_keeping(page: PageContext, demo: gr.Blocks, easels: Sequence[Easel])
     for easel in easels:
         parts = kept_fields(easel)
         where = f"{json.dumps(easel.ids.tab)}, {json.dumps(list(parts))}"
-        # Gradio gives its components their events only while it runs.
-        changes = [getattr(one, "change") for one in parts.values()]  # noqa: B009
         gr.on(
-            changes,
+            changes(parts.values()),
             None,
             list(parts.values()),
             [],
