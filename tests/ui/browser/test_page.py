@@ -7,7 +7,7 @@ import json
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.ui.browser.conftest import Visit, wait_until_ready
+from tests.ui.browser.conftest import Visit, reload
 from tests.ui.fake_catalogue import put_lora
 from tests.ui.fake_engine import draw
 
@@ -66,7 +66,7 @@ def test_the_status_line_says_what_the_machine_is_and_does(visit: Visit):
     expect(status).to_contain_text("ready")
 
 
-def test_settings_are_saved_and_kept_over_a_reload(visit: Visit, studio):
+def test_settings_are_saved_and_kept_over_a_reload(visit: Visit, studio, complaints):
     before = studio.settings
     tab = visit()
     open_settings(tab)
@@ -76,8 +76,7 @@ def test_settings_are_saved_and_kept_over_a_reload(visit: Visit, studio):
     expect(tab.locator("#settings-note")).to_contain_text("Saved.")
     stored = json.loads((studio.settings.data_dir / "settings.json").read_text(encoding="utf-8"))
     assert (stored["vram_gb"], stored["precision"]) == (6.5, "bf16")
-    tab.reload()
-    wait_until_ready(tab)
+    reload(tab, complaints)
     open_settings(tab)
     expect(tab.locator("#vram input")).to_have_value("6.5")
     studio.update_settings(before)
@@ -94,7 +93,9 @@ def test_a_bad_setting_is_refused_and_not_called_saved(visit: Visit, studio):
     assert studio.settings == before
 
 
-def test_a_model_is_planned_fetched_paused_and_seen_again_after_a_reload(visit: Visit, studio):
+def test_a_model_is_planned_fetched_paused_and_seen_again_after_a_reload(
+    visit: Visit, studio, complaints
+):
     tab = visit()
     open_settings(tab)
     tab.get_by_role("button", name="Plan the download of Z-Image-De-Turbo").click()
@@ -107,8 +108,7 @@ def test_a_model_is_planned_fetched_paused_and_seen_again_after_a_reload(visit: 
     expect(tab.locator("#status")).to_contain_text("downloading 25 %")
     tab.get_by_role("button", name="Pause").click()
     expect(tab.get_by_role("button", name="Resume")).to_be_visible()
-    tab.reload()
-    wait_until_ready(tab)
+    reload(tab, complaints)
     open_settings(tab)
     tab.get_by_role("button", name="Resume").click()
     expect(tab.get_by_role("button", name="Pause")).to_be_visible()
@@ -128,7 +128,7 @@ def test_no_link_leads_to_where_only_programs_call(visit: Visit):
     expect(tab.get_by_role("link", name="Home")).to_be_hidden()
 
 
-def test_a_chosen_theme_holds_at_once_and_after_a_reload(visit: Visit, studio):
+def test_a_chosen_theme_holds_at_once_and_after_a_reload(visit: Visit, studio, complaints):
     before = studio.settings
     tab = visit()
     body = tab.locator("body")
@@ -137,8 +137,7 @@ def test_a_chosen_theme_holds_at_once_and_after_a_reload(visit: Visit, studio):
     tab.get_by_role("radio", name="Dark").check()
     tab.locator("#save-settings").click()
     expect(body).to_have_class("dark")
-    tab.reload()
-    wait_until_ready(tab)
+    reload(tab, complaints)
     expect(body).to_have_class("dark")
     studio.update_settings(before)
 
