@@ -38,6 +38,9 @@ CLOSED_DOORS: Final[Mapping[str, Any]] = MappingProxyType(
         "prevent_thread_lock": True,
         "quiet": True,
         "share": False,
+        # Once its server has answered, Gradio looks again, and gives up after three seconds: a
+        # page on a busy machine would not open.
+        "_frontend": False,
         "show_error": False,
         "footer_links": [],
         "run_history": False,

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from engine import UserError
-from tests.ui.conftest import free_port
+from tests.ui.conftest import another_page, free_port
 from ui.launch import CACHE, LaunchOptions, clear_environment, decide, open_page, sweep
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,12 @@ def test_a_port_that_is_taken_is_named(engine, served):
     port = int(served.url.rstrip("/").rsplit(":", 1)[1])
     with pytest.raises(UserError, match=f"Port {port} is taken"):
         open_page(engine, LaunchOptions(port=port, browser=False))
+
+
+def test_a_page_opens_on_a_machine_too_busy_to_answer_at_once(engine, monkeypatch):
+    monkeypatch.setattr("gradio.networking.url_ok", lambda url: False)
+    with another_page(engine, LaunchOptions(browser=False)) as page:
+        assert urllib.request.urlopen(page.url, timeout=30).status == 200
 
 
 def test_the_environment_is_cleared_and_points_to_our_own_folder(tmp_path):
