@@ -17,17 +17,21 @@ CANCELLED = 130
 def show_page(engine: Engine, options: PageOptions) -> None:
     """Serve the page until the user ends the program."""
     from engine.cli.terminal import say
-    from ui.launch import LaunchOptions, open_page
-    from ui.sharing_strings import ends_in
+    from engine.lasting import lasting
 
-    wanted = LaunchOptions(
-        host=options.host,
-        port=options.port,
-        password=options.password,
-        browser=options.browser,
-        share=options.share,
-    )
-    with open_page(engine, wanted) as page:
+    with lasting():
+        from ui.launch import LaunchOptions, open_page
+        from ui.sharing_strings import ends_in
+
+        wanted = LaunchOptions(
+            host=options.host,
+            port=options.port,
+            password=options.password,
+            browser=options.browser,
+            share=options.share,
+        )
+        opened = open_page(engine, wanted)
+    with opened as page:
         say(f"The page is open at {page.url}")
         if page.password:
             say(f"User: studio   Password: {page.password}")

@@ -35,6 +35,7 @@ from engine.jobs.order import (
     WorkerBroken,
     WorkerState,
 )
+from engine.lasting import lasting
 from engine.request import Device, Precision
 
 PATIENCE_SECONDS = 2.0
@@ -61,13 +62,14 @@ class Painter:
 
 def real_painter() -> Painter:
     """Return the painter of this machine; importing it takes seconds, for it brings torch."""
-    from engine.memory.place import computes_in_bf16
-    from engine.memory.probe import card_now, describe, hardware, host_now
-    from engine.memory.rates import known_rates, measured_rates
-    from engine.memory.studio import Studio
-    from engine.memory.tune import apply_tuning, known_tuning, tune
-    from engine.run import execute
-    from engine.tasks.resolve import choose_device, choose_precision
+    with lasting():
+        from engine.memory.place import computes_in_bf16
+        from engine.memory.probe import card_now, describe, hardware, host_now
+        from engine.memory.rates import known_rates, measured_rates
+        from engine.memory.studio import Studio
+        from engine.memory.tune import apply_tuning, known_tuning, tune
+        from engine.run import execute
+        from engine.tasks.resolve import choose_device, choose_precision
 
     studio, machine = Studio(), hardware()
     device, data_dir = choose_device(Device.AUTO, machine), None

@@ -20,7 +20,7 @@ LAYERS = (
     {"checkpoints", "lora", "quant", "memory", "images", "hub", "chains", "sheets"},
     {"model", "sampling", "variants"},
     {"cache", "inputs", "storage", "settings", "log", "jobs", "journal", "presets", "prompts"},
-    {"request", "checks", "events", "errors", "hardware", "strict_json", "setup"},
+    {"request", "checks", "events", "errors", "hardware", "strict_json", "lasting", "setup"},
 )
 FLOOR = {unit: depth for depth, units in enumerate(LAYERS) for unit in units}
 HEAVY = {"torch", "transformers", "safetensors", "optimum", "diffusers"}

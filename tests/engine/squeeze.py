@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,14 +30,3 @@ def squeezed(monkeypatch, share: float) -> Iterator[list[Plan]]:
     with monkeypatch.context() as patch:
         patch.setattr(planning, "make_plan", squeeze)
         yield made
-
-
-@contextmanager
-def quick_collections() -> Iterator[None]:
-    """Keep what is there now out of garbage collections, which jobs that fail ask for often."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

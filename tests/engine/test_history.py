@@ -282,7 +282,7 @@ def test_a_stopped_job_can_be_given_up(start, easel):
 
 
 @pytest.mark.parametrize(
-    "change", ["'{\"~kind\": \"Later\"}'", "replace(line, '\"count\": 1', '\"count\": 65')"]
+    "change", ['\'{"~kind": "Later"}\'', "replace(line, '\"count\": 1', '\"count\": 65')"]
 )
 def test_a_job_of_another_version_is_given_up_and_said(start, easel, caplog, change):
     engine = start(easel)

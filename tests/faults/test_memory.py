@@ -17,7 +17,7 @@ from engine.images.preview import PROJECTION_SHAPE
 from engine.memory.ladder import RETRIES
 from engine.memory.studio import PREVIEW_FILE
 from tests.engine.inject import OutOfMemoryAt, Told
-from tests.engine.squeeze import quick_collections, squeezed
+from tests.engine.squeeze import squeezed
 from tests.engine.workbench import Bench
 from tests.tiny import save_tiny_model
 
@@ -32,12 +32,6 @@ def quick_model(tmp_path_factory) -> Path:
     save_tiny_model(folder)
     save_file({"projection": torch.zeros(PROJECTION_SHAPE)}, folder / PREVIEW_FILE)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _quick():
-    with quick_collections():
-        yield
 
 
 @pytest.fixture

@@ -61,7 +61,11 @@ MESSAGES = [
     CancelOrder(job="1"),
     WorkerState(device="CPU", memory="1 GiB"),
     WorkerState(
-        device="Card", memory="1 GiB", total_bytes=2**33, precision=Precision.INT8, name="cuda:1",
+        device="Card",
+        memory="1 GiB",
+        total_bytes=2**33,
+        precision=Precision.INT8,
+        name="cuda:1",
         card=Card(name="Card", capability=(8, 6), total_bytes=2**33, free_bytes=2**32),
         host=Host(total_bytes=2**34, available_bytes=2**33, cores=8),
         rates=Rates(link=2.5e10, disk=3e9, operations={"int8": 1e14}),
