@@ -13,6 +13,7 @@ from ui.api import build_api
 from ui.components import header, models
 from ui.components.language import build_language
 from ui.context import PageContext
+from ui.frames import WholeFrames
 from ui.handlers import on, plain_errors
 from ui.markup import Markup
 from ui.sharing import Phase
@@ -35,7 +36,7 @@ CACHE_SECONDS: Final = (3600, 86400)
 
 def build_page(page: PageContext) -> gr.Blocks:
     """Build the page; the Settings tab is only there for the owner of this computer."""
-    demo = gr.Blocks(
+    demo = WholeFrames(
         title=strings.PRODUCT,
         analytics_enabled=False,
         fill_width=True,
