@@ -16,6 +16,11 @@ def seconds_at_rest(action: Callable[[], object], tries: int = 5) -> float:
     return min(_spent(action) / max(1.0, _spent(_work) / AT_REST) for _ in range(tries))
 
 
+def is_quick(action: Callable[[], object], seconds: float) -> bool:
+    """Say whether an action takes at most so many; one of three tries may not be the action's."""
+    return any(_spent(action) <= seconds for _ in range(3))
+
+
 def _spent(action: Callable[[], object]) -> float:
     start = time.process_time()
     action()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import struct
-import time
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from tests.engine.checkpoints.forge_gguf import (
     value,
     whole_file,
 )
-from tests.faults.pace import seconds_at_rest
+from tests.faults.pace import is_quick, seconds_at_rest
 
 ONE = tensor("a", [8])
 
@@ -36,6 +36,11 @@ def refusal(path: Path) -> str:
     with pytest.raises(FileRejected) as caught:
         read_header(path)
     return str(caught.value)
+
+
+def _look(path: Path) -> None:
+    with suppress(FileRejected):
+        read_header(path)
 
 
 def first_byte(path: Path) -> int:
@@ -64,7 +69,6 @@ def test_flipped_bytes_of_a_header_are_refused_or_harmless_and_never_slow(seed, 
         for _ in range(rng.randint(1, 8)):
             mutated[rng.randrange(4, first)] = rng.randrange(256)
         path.write_bytes(mutated)
-        start = time.process_time()
         try:
             header = read_header(path)
         except FileRejected as error:
@@ -73,7 +77,7 @@ def test_flipped_bytes_of_a_header_are_refused_or_harmless_and_never_slow(seed, 
             assert str(error).isprintable()
         else:
             assert all(entry.end <= len(raw) for entry in header.tensors.values())
-        assert time.process_time() - start <= 0.05
+        assert is_quick(lambda: _look(path), 0.05)
     assert refused >= 50
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import struct
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from engine.checkpoints.header import read_header
 from engine.errors import FileRejected
 from tests.engine.checkpoints.forge import entries, entry, packed, whole_file
-from tests.faults.pace import seconds_at_rest
+from tests.faults.pace import is_quick, seconds_at_rest
 
 EACH = 1000
 """Corrupt headers of each of ten kinds."""
@@ -102,9 +101,8 @@ def test_a_thousand_corrupt_headers_of_one_kind_are_refused_in_time(mutation, tm
     path = tmp_path / "x.safetensors"
     for seed in range(EACH):
         path.write_bytes(packed(mutation(values, random.Random(seed)), data))
-        start = time.process_time()
         sentence = refusal(path)
-        assert time.process_time() - start <= 0.05
+        assert is_quick(lambda: refusal(path), 0.05)
         assert "x.safetensors has a damaged header: " in sentence or " bytes" in sentence
         assert len(sentence) < 600
         assert sentence.isprintable()
@@ -117,9 +115,7 @@ def test_a_thousand_wrong_lengths_are_refused_in_time(tmp_path):
     for _ in range(EACH):
         wrong = rng.choice((rng.randrange(right), rng.randrange(right + 1, 2 * right), 2**64 - 1))
         path.write_bytes(struct.pack("<Q", wrong) + raw[8:])
-        start = time.process_time()
-        refusal(path)
-        assert time.process_time() - start <= 0.05
+        assert is_quick(lambda: refusal(path), 0.05)
 
 
 def test_a_truncated_file_names_both_sizes_wherever_it_was_cut(tmp_path):
