@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable
 
 WORK = b"[" + b"1e9," * 270_000 + b"1]"
-AT_REST = 0.03
+AT_REST = 0.0175
 """Processor seconds that reading the work takes on the two cores that the bounds are for."""
 
 
 def seconds_at_rest(action: Callable[[], object], tries: int = 5) -> float:
-    """Return what an action takes at best, measured beside work that is as slow as the machine."""
-    return min(_spent(action) / max(1.0, _spent(_work) / AT_REST) for _ in range(tries))
+    """Return what an action takes at best, over how slow the machine is at best meanwhile."""
+    pairs = [(_spent(action), _spent(_work)) for _ in range(tries)]
+    seconds, work = map(min, zip(*pairs, strict=True))
+    return seconds / max(1.0, work / AT_REST)
 
 
 def is_quick(action: Callable[[], object], seconds: float) -> bool:
