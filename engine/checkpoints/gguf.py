@@ -14,7 +14,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from engine.checkpoints.entry import (
     MAX_DIMENSION,
@@ -48,7 +48,9 @@ _INTEGERS: Final = frozenset("BbHhIiQq")
 _NUMBERS: Final[Mapping[int, str]] = MappingProxyType(
     {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
 )
-_U64: Final = struct.Struct("<Q")
+_LAYOUTS: Final = {letter: struct.Struct(f"<{letter}") for letter in _NUMBERS.values()}
+_PLACES: Final = tuple(struct.Struct(f"<{rank}QIQ") for rank in range(_MAX_SIDES + 1))
+"""Sides, type and offset of a tensor, by how many sides it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def _skip_list(cursor: _Cursor, key: str) -> None:
     if kind == _TEXT:
         cursor.skip_texts(count)
     elif kind in _NUMBERS:
-        cursor.skip(count * struct.calcsize(f"<{_NUMBERS[kind]}"))
+        cursor.skip(count * _LAYOUTS[_NUMBERS[kind]].size)
     else:
         raise Malformed(f"its metadata {key[:80]!r} lists values of the unknown type {kind}")
 
@@ -182,13 +184,12 @@ def _described(cursor: _Cursor) -> tuple[str, tuple[BlockType, tuple[int, ...], 
     rank = int(cursor.number("I"))
     if rank > _MAX_SIDES:
         raise Malformed(f"the tensor {name!r} has {rank:,} sides, more than {_MAX_SIDES}")
-    sides = tuple(int(cursor.number("Q")) for _ in range(rank))
-    kind, offset = int(cursor.number("I")), int(cursor.number("Q"))
+    *sides, kind, offset = cursor.numbers(_PLACES[rank])
     if kind not in TYPES:
         raise Malformed(f"the tensor {name!r} has the unknown type {kind}")
-    if any(side > MAX_DIMENSION for side in sides):
+    if sides and max(sides) > MAX_DIMENSION:
         raise Malformed(f"the shape of {name!r} holds {max(sides)}")
-    return name, (TYPES[kind], sides[::-1], offset)
+    return name, (TYPES[kind], tuple(reversed(sides)), offset)
 
 
 def _entry(
@@ -265,9 +266,14 @@ class _Cursor:
 
     def number(self, letter: str) -> int | float:
         """Return the next number, of the type that `struct` calls `letter`."""
-        (value,) = struct.unpack("<" + letter, self.take(struct.calcsize("<" + letter)))
-        found: int | float = value
+        found: int | float = self.numbers(_LAYOUTS[letter])[0]
         return found
+
+    def numbers(self, layout: struct.Struct) -> tuple[Any, ...]:
+        """Return the next numbers, as many and of the types that `layout` names."""
+        start = self.position
+        self.skip(layout.size)
+        return layout.unpack_from(self._data, start)
 
     def text(self, longest: int, what: str) -> str:
         """Return the next text, of at most `longest` bytes."""
@@ -281,13 +287,14 @@ class _Cursor:
         self._texts += count
         if self._texts > MAX_LISTED_TEXTS:
             raise Malformed(f"its metadata lists more than {MAX_LISTED_TEXTS:,} texts")
-        data, position, length_at = self._data, self.position, _U64.unpack_from
-        last = len(data) - _U64.size
+        data, position, length_at = self._data, self.position, _LAYOUTS["Q"].unpack_from
+        width = _LAYOUTS["Q"].size
+        last = len(data) - width
         for _ in range(count):
             if position > last:
                 break
-            position += _U64.size + length_at(data, position)[0]
+            position += width + length_at(data, position)[0]
         else:
             self.skip(position - self.position)
             return
-        self.skip(position + _U64.size - self.position)
+        self.skip(position + width - self.position)

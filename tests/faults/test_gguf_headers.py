@@ -22,7 +22,7 @@ from tests.engine.checkpoints.forge_gguf import (
     value,
     whole_file,
 )
-from tests.faults.pace import is_quick, seconds_at_rest
+from tests.faults.pace import assert_quick
 
 ONE = tensor("a", [8])
 
@@ -77,7 +77,7 @@ def test_flipped_bytes_of_a_header_are_refused_or_harmless_and_never_slow(seed, 
             assert str(error).isprintable()
         else:
             assert all(entry.end <= len(raw) for entry in header.tensors.values())
-        assert is_quick(lambda: _look(path), 0.05)
+        assert_quick(lambda: _look(path), 0.05)
     assert refused >= 50
 
 
@@ -145,5 +145,5 @@ def test_a_header_bomb_is_refused_in_little_time_and_memory(bomb, path):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert seconds_at_rest(lambda: refusal(path)) <= 0.1
+    assert_quick(lambda: refusal(path), 0.1)
     assert peak <= 50_000_000

@@ -17,6 +17,7 @@ from engine.images.metadata import read_recipe
 from engine.images.open import open_picture
 from engine.journal.pictures import Album
 from engine.journal.store import open_store
+from tests.faults.pace import assert_quick
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,7 +168,6 @@ def test_no_job_is_lost_or_doubled_by_fifty_kills(tmp_path):
 
 
 MANY = 100_000
-PAGE_SECONDS = 0.15
 
 
 @pytest.fixture(scope="module")
@@ -205,10 +205,13 @@ def _past(number: int, chance: random.Random, things: list[str]) -> Picture:
     ids=str,
 )  # fmt: skip
 def test_a_hundred_thousand_pictures_are_searched_at_once(large, asked):
-    store, notices = open_store(large)
-    assert notices == ()
-    began = time.process_time()
-    found = Album(store).find(Search(**asked))
-    assert time.process_time() - began <= PAGE_SECONDS
-    assert len(found) <= 24
-    store.close()
+    found = list[int]()
+
+    def first_page() -> None:
+        store, notices = open_store(large)
+        assert notices == ()
+        found.append(len(Album(store).find(Search(**asked))))
+        store.close()
+
+    assert_quick(first_page, 0.15)
+    assert max(found) <= 24

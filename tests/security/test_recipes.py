@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 
 import pytest
 
@@ -12,9 +11,9 @@ from engine.errors import FileRejected
 from engine.images.metadata import read_recipe, request_from_recipe
 from engine.request import Request
 from tests.engine.images.pictures import small_png, text_chunk
+from tests.faults.pace import assert_quick
 
 FIELDS = tuple(Request(prompt="").to_json())
-MOST_SECONDS = 0.02
 
 # {touch} stands for a command that would leave a file behind.
 CODE = (
@@ -84,16 +83,21 @@ def _picture(data: bytes, kind: bytes = b"tEXt") -> bytes:
     return small_png(text_chunk(kind, b"recipe", data))
 
 
+def _answer(picture: bytes) -> tuple[Request, tuple[str, ...]] | FileRejected:
+    try:
+        return request_from_recipe(read_recipe(picture))
+    except FileRejected as error:
+        return error
+
+
 def _take(picture: bytes) -> str:
     """Read a recipe and its request, within time; say how it went."""
-    started = time.process_time()
-    try:
-        request, notes = request_from_recipe(read_recipe(picture))
-    except FileRejected as error:
-        assert len(str(error)) < 500
+    answers = list[tuple[Request, tuple[str, ...]] | FileRejected]()
+    assert_quick(lambda: answers.append(_answer(picture)), 0.02)
+    if isinstance(answers[0], FileRejected):
+        assert len(str(answers[0])) < 500
         return "refused"
-    finally:
-        assert time.process_time() - started < MOST_SECONDS
+    request, notes = answers[0]
     assert isinstance(request, Request)
     assert Request.from_json(request.to_json()) == request
     assert all(len(note) < 500 for note in notes)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
 
 import pytest
 
 from engine.errors import StudioError
 from engine.prompts.wildcards import MAX_CHARACTERS, MAX_FILE_BYTES, Wildcards
+from tests.faults.pace import assert_quick
 
 SECRET = "the-secret-of-the-user"
-SECONDS = 0.05
-TRIES = 5
 
 TRAVERSALS = [
     "../secret", "..\\secret", "../../etc/passwd", "/etc/passwd", "\\etc\\passwd", "C:\\secret",
@@ -75,18 +73,6 @@ def expand(wildcards, text):
         return str(error)
 
 
-def quickest(wildcards, text):
-    """Seconds that an expansion takes, at best, for other programs take their time too."""
-    passed = []
-    for _ in range(TRIES):
-        began = time.perf_counter()
-        expand(wildcards, text)
-        passed.append(time.perf_counter() - began)
-        if passed[-1] <= SECONDS:
-            break
-    return min(passed)
-
-
 @pytest.mark.parametrize("name", TRAVERSALS)
 def test_no_name_leads_out_of_the_folder(folder, name, monkeypatch):
     wildcards, opened = Wildcards([folder]), []
@@ -111,7 +97,7 @@ def test_every_expansion_is_quick_and_bounded(folder, text):
     assert wildcards.names
     found = expand(wildcards, text)
     assert len(found.encode()) <= max(MAX_CHARACTERS, len(text.encode()))
-    assert quickest(wildcards, text) <= SECONDS
+    assert_quick(lambda: expand(wildcards, text), 0.05)
 
 
 def test_a_list_of_a_million_lines_is_refused_by_its_size(folder):
