@@ -85,6 +85,21 @@ def test_jobs_that_wait_are_seen_moved_and_cancelled(visit: Visit, slowly, studi
     expect(tab.locator("#queue summary")).to_have_count(0)
 
 
+def test_the_queue_appears_over_the_page_and_covers_no_button(visit: Visit, slowly):
+    tab = visit()
+    place = "document.querySelector('[role=tablist]').getBoundingClientRect().top"
+    before = tab.evaluate(place)
+    tab.locator("#prompt textarea").fill("a slow one")
+    tab.keyboard.press("Control+Enter")
+    expect(tab.locator("#queue summary")).to_be_visible()
+    assert tab.evaluate(place) == before
+    tab.set_viewport_size({"width": 390, "height": 844})
+    panel, cancel = tab.locator("#queue").bounding_box(), tab.locator("#cancel").bounding_box()
+    assert panel["y"] + panel["height"] <= cancel["y"]
+    tab.locator("#queue summary").click()
+    expect(tab.locator("#queue li")).to_be_visible()
+
+
 def test_arrow_keys_bring_back_earlier_prompts(visit: Visit):
     tab = visit()
     for prompt in ("one grey goose", "two grey geese"):
