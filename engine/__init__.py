@@ -77,7 +77,14 @@ from engine.request import (
 from engine.service import Engine, Status
 from engine.service.batch import CONTACT_SHEET, list_pictures, plan_batch
 from engine.service.catalogue import Availability, Catalogue, ModelEntry
-from engine.service.grid import GRID_PARAMETERS, Axis, labels_of, plan_grid
+from engine.service.grid import (
+    GRID_PARAMETERS,
+    NO_STYLE,
+    STYLE_AXIS,
+    Axis,
+    labels_of,
+    plan_grid,
+)
 from engine.service.history import History
 from engine.service.queue import Queue, QueuedJob
 from engine.service.series import (
@@ -114,8 +121,10 @@ __all__ = [
     "MAX_STEPS",
     "MIN_SIDE",
     "MOST_TOKENS",
+    "NO_STYLE",
     "SIDE_MULTIPLE",
     "STEP_CACHE_CHOICES",
+    "STYLE_AXIS",
     "TRAINED_TOKENS",
     "TRUNCATION_CHOICES",
     "Advice",

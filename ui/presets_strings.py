@@ -121,14 +121,15 @@ def unknown_style(title: str) -> str:
 GRID: Final = "X/Y grid"
 GRID_INFO: Final = (
     "Paints a picture for each pair of values, and one sheet of them all; all else is as the "
-    "form says. Values have commas between; 1..5 and 2..8:2 are ranges. Of words, the first are "
-    "replaced in the prompt by each of the others."
+    "form says. Values have commas between, or semicolons; 1..5 and 2..8:2 are ranges. Of words, "
+    "the first are replaced in the prompt by each of the others."
 )
 ACROSS: Final = "Across"
 DOWN: Final = "Down"
 VALUES_ACROSS: Final = "Values across"
 VALUES_DOWN: Final = "Values down"
 VALUES_HINT: Final = "4, 8, 12"
+STYLES_TO_NAME: Final = "Styles, by their titles:"
 NOTHING: Final = "Nothing"
 PAINT_GRID: Final = "Paint the grid"
 STOP_GRID: Final = "Stop the grid"
@@ -139,6 +140,7 @@ PARAMETERS: Final = {
     "steps": "Steps",
     "guidance_scale": "Guidance",
     "words": "Words of the prompt",
+    "style": "Style",
     "lora_weight": "LoRA weight",
     "size": "Size",
     "model": "Model",

@@ -57,11 +57,4 @@ def _drawn(request: Request, wildcards: Wildcards, seed: int) -> Request:
 
 
 def _styled(request: Request, presets: Presets, title: str) -> Request:
-    if not title:
-        return request
-    style = presets.style(title)
-    # Without guidance nothing reads a negative prompt.
-    negative = (
-        request.negative if request.guidance_scale == 0 else style.apply_negative(request.negative)
-    )
-    return request.with_values(prompt=style.apply(request.prompt), negative=negative)
+    return presets.style(title).around(request) if title else request

@@ -16,6 +16,7 @@ from engine.presets.files import (
     check_title,
     read_groups,
 )
+from engine.request import Request
 
 SLOT: Final = "{prompt}"
 MAX_TEMPLATE: Final = 4000
@@ -53,6 +54,13 @@ class Style:
     def apply_negative(self, negative: str) -> str:
         """Return a negative prompt together with the style's own."""
         return ", ".join(part for part in (negative.strip(), self.negative) if part)
+
+    def around(self, request: Request) -> Request:
+        """Return a request for the same picture in this style."""
+        # Without guidance nothing reads a negative prompt.
+        plain = request.guidance_scale == 0
+        negative = request.negative if plain else self.apply_negative(request.negative)
+        return request.with_values(prompt=self.apply(request.prompt), negative=negative)
 
 
 def styles(folders: Sequence[Path]) -> tuple[tuple[Style, ...], tuple[str, ...]]:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from engine.errors import BadRequest
+from engine.presets import Presets
 from engine.request import Request
 from engine.service.series import Item, SeriesPlan, SheetPlan
 
@@ -25,6 +26,8 @@ NOTHING: Final = ""
 WORDS: Final = "words"
 LORA_WEIGHT: Final = "lora_weight"
 SIZE: Final = "size"
+STYLE_AXIS: Final = "style"
+NO_STYLE: Final = "none"
 
 _RANGE = re.compile(
     r"(-?\d{1,19}(?:\.\d{1,9})?)\.\.(-?\d{1,19}(?:\.\d{1,9})?)(?::(\d{1,9}(?:\.\d{1,9})?))?"
@@ -36,40 +39,59 @@ _NUMBERS: Final = (
 )  # fmt: skip
 _NAMES: Final = ("model", "sampler")
 _HOW: Final = "Write values with commas between, or a range such as 2..8:2."
+_BUNDLED: Final = Presets()
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
     """What changes along one side of a grid.
 
-    parameter: one of `GRID_PARAMETERS`, or "" for nothing. values: with commas between; numbers
-    also as ranges, `low..high` or `low..high:step`, both ends included. Of words, the first are
-    replaced in the prompt by each of them in turn.
+    parameter: one of `GRID_PARAMETERS`, or "" for nothing. values: with commas between, or with
+    semicolons where there are any; numbers also as ranges, `low..high` or `low..high:step`, both
+    ends included. Of words, the first are replaced in the prompt by each of them in turn. Styles
+    are named by their titles.
     """
 
     parameter: str = NOTHING
     values: str = ""
 
 
-def plan_grid(request: Request, x: Axis, y: Axis, folder: Path) -> SeriesPlan:
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value of an axis, beside all of them, and the presets that it may name."""
+
+    text: str
+    among: Sequence[str]
+    presets: Presets
+
+
+def plan_grid(
+    request: Request, x: Axis, y: Axis, folder: Path, presets: Presets = _BUNDLED
+) -> SeriesPlan:
     """Return the pictures of a grid, row by row, and its sheet in a folder.
 
-    The request must have a seed, which all pictures share unless it is what changes. Raise
-    `BadRequest` naming the first value that cannot be, or too many of them.
+    The request must have a seed, which all pictures share unless it is what changes, and no style
+    where styles change. Raise `BadRequest` naming the first value that cannot be, or too many of
+    them, and `NotFound` for a style that is not there.
     """
     if x.parameter == NOTHING:
         raise BadRequest("Nothing changes along the first side.", "Choose what does.")
     if x.parameter == y.parameter:
         raise BadRequest("Both sides of the grid change the same.", "Choose two different ones.")
-    across, down = list(_changes(x)), list(_changes(y))
+    across, down = list(_changes(x, presets)), list(_changes(y, presets))
     if len(across) * len(down) > MAX_CELLS:
         raise BadRequest(
             f"The grid would have {len(across)} × {len(down)} pictures, more than {MAX_CELLS}.",
             "Use fewer values.",
         )
     base = request.with_values(count=1)
+    # A style goes around the words that the other side puts in.
+    style_last = x.parameter == STYLE_AXIS
     items = tuple(
-        Item(label=" · ".join(filter(None, (column, row))), steps=(in_row(in_column(base)),))
+        Item(
+            label=" · ".join(filter(None, (column, row))),
+            steps=(in_column(in_row(base)) if style_last else in_row(in_column(base)),),
+        )
         for row, in_row in down
         for column, in_column in across
     )
@@ -86,15 +108,16 @@ def plan_grid(request: Request, x: Axis, y: Axis, folder: Path) -> SeriesPlan:
     return SeriesPlan(items=items, sheet=sheet)
 
 
-def labels_of(axis: Axis) -> tuple[str, ...]:
-    """Return what the values of an axis are called; raise `BadRequest` for one that cannot be."""
-    return tuple(label for label, _ in _changes(axis))
+def labels_of(axis: Axis, presets: Presets = _BUNDLED) -> tuple[str, ...]:
+    """Return what the values of an axis are called; raise as `plan_grid` for one that cannot be."""
+    return tuple(label for label, _ in _changes(axis, presets))
 
 
 _Change = Callable[[Request], Request]
+_Make = Callable[[_Value], _Change]
 
 
-def _changes(axis: Axis) -> Iterator[tuple[str, _Change]]:
+def _changes(axis: Axis, presets: Presets) -> Iterator[tuple[str, _Change]]:
     """Yield the label and the change of each value of an axis."""
     if axis.parameter == NOTHING:
         yield "", lambda request: request
@@ -105,7 +128,8 @@ def _changes(axis: Axis) -> Iterator[tuple[str, _Change]]:
             f"{axis.parameter!r:.40} cannot change along a grid.",
             f"Choose one of {', '.join(GRID_PARAMETERS)}.",
         )
-    values = [value.strip() for value in re.split(r"[,\n]", axis.values) if value.strip()]
+    between = r"[;\n]" if ";" in axis.values else r"[,\n]"
+    values = [value.strip() for value in re.split(between, axis.values) if value.strip()]
     if axis.parameter not in _TEXTS:
         values = [number for value in values for number in _spread(value)]
     if not 1 <= len(values) <= MAX_VALUES:
@@ -113,7 +137,7 @@ def _changes(axis: Axis) -> Iterator[tuple[str, _Change]]:
             f"One side of the grid has {len(values)} values, but must have 1 to {MAX_VALUES}.", _HOW
         )
     for value in values:
-        yield _label(axis.parameter, value), make(value, values)
+        yield _label(axis.parameter, value), make(_Value(value, values, presets))
 
 
 def _label(parameter: str, value: str) -> str:
@@ -132,48 +156,55 @@ def _spread(value: str) -> list[str]:
     return [f"{number.normalize():f}" for number in numbers]
 
 
-def _number(name: str) -> Callable[[str, Sequence[str]], _Change]:
-    def make(text: str, values: Sequence[str]) -> _Change:
+def _number(name: str) -> _Make:
+    def make(value: _Value) -> _Change:
         try:
-            number = int(text) if name in _WHOLE else float(text)
+            number = int(value.text) if name in _WHOLE else float(value.text)
         except ValueError as error:
-            raise BadRequest(f"The {name} {text!r:.40} is no number.", _HOW) from error
+            raise BadRequest(f"The {name} {value.text!r:.40} is no number.", _HOW) from error
         return lambda request: request.with_values(**{name: number})
 
     return make
 
 
-def _name(name: str) -> Callable[[str, Sequence[str]], _Change]:
-    return lambda text, values: lambda request: request.with_values(**{name: text})
+def _name(name: str) -> _Make:
+    return lambda value: lambda request: request.with_values(**{name: value.text})
 
 
-def _size(text: str, values: Sequence[str]) -> _Change:
-    found = _SIZE.fullmatch(text)
+def _size(value: _Value) -> _Change:
+    found = _SIZE.fullmatch(value.text)
     if found is None:
-        raise BadRequest(f"{text!r:.40} is no size.", "Write sizes as 1024x768.")
+        raise BadRequest(f"{value.text!r:.40} is no size.", "Write sizes as 1024x768.")
     return lambda request: request.with_values(width=int(found[1]), height=int(found[2]))
 
 
-def _words(text: str, values: Sequence[str]) -> _Change:
+def _words(value: _Value) -> _Change:
     """Put words in the place of the first ones, which the prompt must hold."""
+    first = value.among[0]
 
     def change(request: Request) -> Request:
-        if values[0] not in request.prompt:
+        if first not in request.prompt:
             raise BadRequest(
-                f"The prompt does not hold {values[0]!r:.80}.",
+                f"The prompt does not hold {first!r:.80}.",
                 "The first of the words is the one to replace.",
             )
-        return request.with_values(prompt=request.prompt.replace(values[0], text))
+        return request.with_values(prompt=request.prompt.replace(first, value.text))
 
     return change
 
 
-def _lora_weight(text: str, values: Sequence[str]) -> _Change:
+def _style(value: _Value) -> _Change:
+    if value.text.casefold() == NO_STYLE:
+        return lambda request: request
+    return value.presets.style(value.text).around
+
+
+def _lora_weight(value: _Value) -> _Change:
     """Give every adapter a weight."""
     try:
-        weight = float(text)
+        weight = float(value.text)
     except ValueError as error:
-        raise BadRequest(f"The weight {text!r:.40} is no number.", _HOW) from error
+        raise BadRequest(f"The weight {value.text!r:.40} is no number.", _HOW) from error
 
     def change(request: Request) -> Request:
         if not request.loras:
@@ -184,13 +215,14 @@ def _lora_weight(text: str, values: Sequence[str]) -> _Change:
     return change
 
 
-_TEXTS: Final = frozenset({WORDS, SIZE, *_NAMES})
-GRID_PARAMETERS: Final[Mapping[str, Callable[[str, Sequence[str]], _Change]]] = MappingProxyType(
+_TEXTS: Final = frozenset({WORDS, STYLE_AXIS, SIZE, *_NAMES})
+GRID_PARAMETERS: Final[Mapping[str, _Make]] = MappingProxyType(
     {
         "seed": _number("seed"),
         "steps": _number("steps"),
         "guidance_scale": _number("guidance_scale"),
         WORDS: _words,
+        STYLE_AXIS: _style,
         LORA_WEIGHT: _lora_weight,
         SIZE: _size,
         **{name: _name(name) for name in _NAMES},
@@ -198,4 +230,4 @@ GRID_PARAMETERS: Final[Mapping[str, Callable[[str, Sequence[str]], _Change]]] = 
         "feather": _number("feather"),
     }
 )
-"""What can change along a grid, and what makes the change of one value, given all of them."""
+"""What can change along a grid, and what makes the change of one value."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from engine.errors import BadRequest
+from engine.errors import BadRequest, StudioError
+from engine.presets import Presets
 from engine.request import MAX_SEED, Lora, Request
 from engine.service.grid import GRID_PARAMETERS, MAX_CELLS, MAX_VALUES, Axis, labels_of, plan_grid
 
@@ -18,6 +20,7 @@ VALUES = {
     "seed": "1, 2", "steps": "4, 8", "guidance_scale": "0, 2.5", "words": "red, blue",
     "lora_weight": "0, -1.5", "size": "64x128, 128 × 64", "model": "base, turbo",
     "sampler": "euler, heun", "shift": "1, 3", "cfg_normalization": "0, 1",
+    "style": "none, Macro",
     "cfg_truncation": "0.5, 1", "step_cache": "0, 0.1", "strength": "0.2, 1", "feather": "0, 8",
 }  # fmt: skip
 
@@ -61,7 +64,12 @@ def test_one_side_may_change_nothing():
 def test_every_parameter_changes_the_request_and_nothing_else(parameter):
     first, second = requests(Axis(parameter, VALUES[parameter]))
     assert first != second
-    names = {"words": {"prompt"}, "lora_weight": {"loras"}, "size": {"width", "height"}}
+    names = {
+        "words": {"prompt"},
+        "lora_weight": {"loras"},
+        "size": {"width", "height"},
+        "style": {"prompt", "negative"},
+    }
     changed = {n for n in first.to_json() if first.to_json()[n] != second.to_json()[n]}
     assert changed == names.get(parameter, {parameter})
 
@@ -118,10 +126,11 @@ def test_ranges_may_be_of_fractions():
         (Axis("__class__", "1"), "cannot change"),
         (Axis("images", "/etc/passwd"), "cannot change"),
         (Axis("", "1"), "Nothing changes"),
+        (Axis("style", "No Such"), "no style 'No Such'"),
     ],
 )
 def test_what_cannot_be_a_grid_is_refused_in_a_sentence(axis, said):
-    with pytest.raises(BadRequest, match=said):
+    with pytest.raises(StudioError, match=said):
         plan_grid(BASE, axis, Axis(), FOLDER)
 
 
@@ -130,6 +139,28 @@ def test_both_sides_must_differ_and_all_must_not_be_too_many():
         plan_grid(BASE, Axis("seed", "1"), Axis("seed", "2"), FOLDER)
     with pytest.raises(BadRequest, match=f"more than {MAX_CELLS}"):
         plan_grid(BASE, Axis("seed", "1..20"), Axis("steps", "1..20"), FOLDER)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_style_goes_around_the_words_of_the_other_side(swapped):
+    sides = [Axis("style", "None; Oil, old masters"), Axis("words", "hat, shoe")]
+    plan = plan_grid(BASE, *(sides[::-1] if swapped else sides), FOLDER)
+    oil = Presets().style("Oil, old masters")
+    wanted = {"a red hat", "a red shoe", oil.apply("a red hat"), oil.apply("a red shoe")}
+    assert {item.steps[0].prompt for item in plan.items} == wanted
+
+
+def test_styles_of_the_user_may_be_named(tmp_path):
+    folder = tmp_path / "presets" / "styles"
+    folder.mkdir(parents=True)
+    mine = {"group": "Mine", "styles": [{"title": "Fog", "prompt": "{prompt} in fog"}]}
+    (folder / "mine.json").write_text(json.dumps(mine))
+    (item,) = plan_grid(BASE, Axis("style", "Fog"), Axis(), FOLDER, Presets(tmp_path)).items
+    assert item.steps[0].prompt == "a red hat in fog"
+
+
+def test_values_with_commas_have_semicolons_between():
+    assert labels_of(Axis("words", "a, b; c")) == ("“a, b”", "“c”")
 
 
 def test_a_weight_needs_a_lora():

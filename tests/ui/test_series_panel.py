@@ -7,7 +7,7 @@ import asyncio
 import gradio as gr
 import pytest
 
-from engine import Series
+from engine import Axis, Presets, Series
 from tests.ui.building import handlers_of
 from tests.ui.test_handlers import fields, named, told_by
 from ui import presets_strings as words
@@ -37,6 +37,14 @@ def test_a_grid_is_painted_and_shows_its_sheet(grid, engine):
     assert "2 of 2 pictures" in last["grid-told"] and "-sheet.png" in last["grid-told"]
     sheet = last["grid-told"].split("<figure>")[1]
     assert "frame" in sheet and strings.ENLARGE in sheet
+
+
+def test_a_grid_of_styles_leaves_out_the_style_of_the_form(grid, engine):
+    values = {**fields(engine), "prompt": "a hat", "style": "Macro", "match": False}
+    plan = grid._plan(values, Axis("style", "none; Oil, old masters"), Axis())
+    plain, oil = (item.steps[0].prompt for item in plan.items)
+    assert plain == "a hat"
+    assert oil == Presets().style("Oil, old masters").apply("a hat")
 
 
 def test_of_two_tabs_that_start_at_once_the_second_is_refused(grid, engine):

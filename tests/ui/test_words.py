@@ -281,3 +281,11 @@ def test_a_grid_says_how_many_pictures_it_has_or_why_not(demo):
     assert "2 × 3 = 6 pictures" in grid.foretell("steps", "4, 8", "seed", "1..3")
     assert "no number" in grid.foretell("steps", "many", "", "")
     assert grid.foretell("steps", "", "", "") == ""
+
+
+def test_a_grid_of_styles_tells_their_titles(demo):
+    grid = handlers_of(demo, Grid)
+    assert "none; Natural light photo; " in grid.foretell("style", "", "", "")
+    told = grid.foretell("seed", "1, 2", "style", "none; Oil, old masters")
+    assert "2 × 2 = 4 pictures" in told and "Natural light photo" in told
+    assert "no style" in grid.foretell("style", "Unheard of", "", "")

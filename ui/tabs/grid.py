@@ -13,7 +13,10 @@ from gradio.components import Component
 from engine import (
     DRAWN_SEEDS,
     GRID_PARAMETERS,
+    NO_STYLE,
+    STYLE_AXIS,
     Axis,
+    Presets,
     SeriesPlan,
     StudioError,
     labels_of,
@@ -24,7 +27,7 @@ from ui.components import forecast
 from ui.components.ids import Ids
 from ui.context import PageContext
 from ui.handlers import QUIET, changes, on_any, plain_errors
-from ui.markup import Markup, tag
+from ui.markup import Markup, join, tag
 from ui.tabs.series_panel import SeriesPanel, SeriesWords, Updates
 from ui.wording import requests_of
 
@@ -81,16 +84,18 @@ class Grid:
     @plain_errors()
     def foretell(self, across: str, across_values: str, down: str, down_values: str) -> Markup:
         """Say how many pictures the grid has; a value that cannot be gets its reason."""
+        presets = self._page.presets
+        titles = _titles(presets) if STYLE_AXIS in (across, down) else ""
         if not across_values.strip():
-            return Markup("")
+            return join(titles)
         try:
             columns, rows = (
-                len(labels_of(axis))
+                len(labels_of(axis, presets))
                 for axis in (Axis(across, across_values), Axis(down, down_values))
             )
         except StudioError as error:
-            return forecast.reason_markup(str(error))
-        return tag("p", words.grid_size(columns, rows), class_="note")
+            return join(forecast.reason_markup(str(error)), titles)
+        return join(tag("p", words.grid_size(columns, rows), class_="note"), titles)
 
     async def start(
         self, across: str, across_values: str, down: str, down_values: str, **values: object
@@ -101,13 +106,24 @@ class Grid:
             yield updates
 
     def _plan(self, values: Mapping[str, object], x: Axis, y: Axis) -> SeriesPlan:
+        if STYLE_AXIS in (x.parameter, y.parameter):
+            values = {**values, "style": ""}
         wanted = requests_of(self._page.presets, values)[0]
         if wanted.seed is None:
             wanted = wanted.with_values(seed=secrets.randbelow(DRAWN_SEEDS))
-        plan = plan_grid(wanted, x, y, self._page.engine.settings.output_folder)
+        folder = self._page.engine.settings.output_folder
+        plan = plan_grid(wanted, x, y, folder, self._page.presets)
         for item in plan.items:
             self._page.admit(item.steps[0])
         return plan
+
+
+def _titles(presets: Presets) -> Markup:
+    """Return the titles of all styles, to be written along a side."""
+    found, _ = presets.styles
+    listed = "; ".join((NO_STYLE, *(style.title for style in found)))
+    title = tag("summary", words.STYLES_TO_NAME)
+    return tag("details", title, tag("p", listed, translate="no"), class_="note")
 
 
 def _build(page: PageContext, ids: Ids) -> GridParts:
