@@ -225,7 +225,7 @@ def test_ctrl_c_keeps_what_came(hub, tmp_path):
         time.sleep(0.01)
     begin = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=60)
     assert time.monotonic() - begin < 3.0
     assert b"KeyboardInterrupt" in said
     (part,) = (tmp_path / "turbo-bf16/transformer").iterdir()

@@ -98,7 +98,7 @@ def plan(*items: Item, sheet: SheetPlan | None = None) -> SeriesPlan:
     return SeriesPlan(items=items, sheet=sheet)
 
 
-def wait_for(condition, seconds: float = 10.0) -> None:
+def wait_for(condition, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

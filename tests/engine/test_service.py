@@ -39,7 +39,7 @@ def ending(engine: Engine, job: str) -> events.JobEvent:
     return list(engine.events(job))[-1]
 
 
-def wait_for(condition, seconds: float = 10.0) -> None:
+def wait_for(condition, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -58,7 +58,7 @@ class FakeEngine(Engine):
 
     def wait_until_known(self) -> None:
         """Wait until the painter told of its machine."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not self.status().device and time.monotonic() < deadline:
             time.sleep(0.01)
 
