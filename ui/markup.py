@@ -7,6 +7,16 @@ import html
 from pathlib import Path
 from urllib.parse import quote
 
+OPEN_SCRIPT = """
+let open = false;
+element.addEventListener('toggle', (event) => { open = event.target.open; }, true);
+watch('value', () => {
+  const list = element.querySelector('details');
+  if (list) list.open = open;
+});
+"""
+"""For a component with one list that opens: keeps it open while what is written changes."""
+
 _VOID = frozenset({"img", "input"})
 
 

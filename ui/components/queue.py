@@ -11,10 +11,9 @@ from ui.markup import Markup, tag
 
 MAX_PROMPT: Final = 120
 QUEUE_SCRIPT: Final = """
-let open = false, focused = '';
+let focused = '';
 const buttons = () => [...element.querySelectorAll('[data-act]')];
 const key = (button) => `${button.dataset.act} ${button.dataset.job}`;
-element.addEventListener('toggle', (event) => { open = event.target.open; }, true);
 element.addEventListener('focusin', ({ target }) => {
   focused = target.dataset.act ? key(target) : '';
 });
@@ -24,12 +23,10 @@ element.addEventListener('click', (event) => {
   if (act) trigger('select', { act: act.dataset.act, job: act.dataset.job });
 });
 watch('value', () => {
-  const list = element.querySelector('details');
-  if (list) list.open = open;
   if (focused) buttons().find((button) => key(button) === focused)?.focus();
 });
 """
-"""Keeps the list open and the focus where it is while the words in it change."""
+"""Keeps the focus where it is while the words in the list change."""
 
 
 def queue_markup(jobs: Sequence[QueuedJob], *, owner: bool) -> Markup:

@@ -27,7 +27,7 @@ from ui.components import forecast
 from ui.components.ids import Ids
 from ui.context import PageContext
 from ui.handlers import QUIET, changes, on_any, plain_errors
-from ui.markup import Markup, join, tag
+from ui.markup import OPEN_SCRIPT, Markup, join, tag
 from ui.tabs.series_panel import SeriesPanel, SeriesWords, Updates
 from ui.wording import requests_of
 
@@ -132,7 +132,7 @@ def _build(page: PageContext, ids: Ids) -> GridParts:
         gr.HTML(note, **ids.mark("grid-info"), apply_default_css=False)
         across, across_values = _axis(ids, "across", words.ACROSS, words.VALUES_ACROSS)
         down, down_values = _axis(ids, "down", words.DOWN, words.VALUES_DOWN)
-        size = gr.HTML("", **ids.mark("grid-note"), apply_default_css=False)
+        size = gr.HTML("", js_on_load=OPEN_SCRIPT, **ids.mark("grid-note"), apply_default_css=False)
         panel = SeriesPanel(page.engine, ids, WORDS)
     return GridParts(
         across=across, across_values=across_values, down=down, down_values=down_values, note=size,

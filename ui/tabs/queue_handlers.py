@@ -10,7 +10,7 @@ from engine import BadRequest, JobState, QueuedJob
 from ui.components.queue import QUEUE_SCRIPT, queue_markup
 from ui.context import PageContext
 from ui.handlers import on, plain_errors
-from ui.markup import Markup
+from ui.markup import OPEN_SCRIPT, Markup
 
 Visitor = tuple[str, str]
 STEPS: Final = {"up": -1, "down": 1}
@@ -18,7 +18,9 @@ STEPS: Final = {"up": -1, "down": 1}
 
 def build_queue() -> gr.HTML:
     """Build the panel, not connected yet; it is not seen while there is no job."""
-    return gr.HTML("", js_on_load=QUEUE_SCRIPT, elem_id="queue", apply_default_css=False)
+    return gr.HTML(
+        "", js_on_load=OPEN_SCRIPT + QUEUE_SCRIPT, elem_id="queue", apply_default_css=False
+    )
 
 
 def connect_queue(page: PageContext, panel: gr.HTML, visitor: gr.State) -> QueueHandlers:

@@ -100,3 +100,15 @@ def test_a_grid_is_painted_with_one_sheet(visit):
     tab.click("#grid-start")
     expect(tab.locator("#grid-told")).to_contain_text("6 of 6")
     expect(tab.locator("#grid-told img.sheet")).to_be_visible()
+
+
+def test_the_list_of_styles_stays_open_while_some_are_named(visit):
+    tab = visit()
+    tab.locator("#grid > button").click()
+    choose(tab, "grid-across", "Style")
+    note, titles = tab.locator("#grid-note"), tab.locator("#grid-note details p")
+    note.locator("summary").click()
+    expect(titles).to_contain_text("Oil, old masters")
+    tab.fill("#grid-across-values input", "none; Oil, old masters")
+    expect(note).to_contain_text("2 × 1 = 2 pictures")
+    expect(titles).to_be_visible()
