@@ -12,7 +12,7 @@ from engine import BadRequest, Request, Variant
 from ui import strings
 from ui.chosen import Chosen, loras_of, write_chosen
 
-_SEED = re.compile(r"[0-9]{1,19}")
+_SEED = re.compile(r"-?[0-9]{1,19}")
 
 NEUTRAL: Final[Mapping[str, str | float]] = MappingProxyType(
     {"negative": "", "cfg_normalization": 0.0, "cfg_truncation": 1.0}

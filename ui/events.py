@@ -29,7 +29,7 @@ PACE_SECONDS = 0.3
 class JobView:
     """All that the page shows of one job.
 
-    position: jobs before it, None once it runs. preview: a small JPEG.
+    position: jobs that wait before it, None once it runs. preview: a small JPEG.
     """
 
     position: int | None = None

@@ -100,4 +100,5 @@ def changes(parts: Iterable[Component]) -> list[Callable[..., Dependency]]:
 
 
 def _shown(error: StudioError) -> gr.Error:
-    return gr.Error(escape(str(error)), duration=ERROR_SECONDS, print_exception=False)
+    said = escape(str(error))
+    return gr.Error(said, ERROR_SECONDS, title=strings.ERROR, print_exception=False)

@@ -156,4 +156,5 @@ PARAMETERS: Final = {
 
 def grid_size(across: int, down: int) -> str:
     """Say how many pictures a grid has."""
-    return f"{across} × {down} = {across * down} pictures"
+    many = across * down
+    return "1 × 1 = 1 picture" if many == 1 else f"{across} × {down} = {many} pictures"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 PRODUCT: Final = "Atelier Z"
+ERROR: Final = "Error"
 
 # Status line
 STATES: Final = {
@@ -114,8 +115,8 @@ YOU_CAN_LEAVE: Final = "You can close this page; the picture lands in your outpu
 
 
 def in_line(position: int) -> str:
-    """Say how many jobs come before."""
-    return f"Waiting; {position} before it" if position else NEXT_IN_LINE
+    """Say how many jobs come before: those that wait longer, and the one that is painted."""
+    return f"Waiting; {position + 1} before it" if position else NEXT_IN_LINE
 
 
 def step(number: int, total: int) -> str:

@@ -41,7 +41,7 @@ from engine.service.status import Status
 from engine.service.stores import Keep, Kept, clear_folder, folder_size
 from engine.service.workshop import Workshop
 from engine.settings import Settings, models_folder
-from engine.storage import project_root, sweep_temporary
+from engine.storage import check_writable, make_folder, project_root, sweep_temporary
 from engine.tasks.find import find_model
 from engine.tasks.frame import frame_of
 from engine.tasks.kind import intention
@@ -105,7 +105,13 @@ class Engine:
         return self._settings
 
     def update_settings(self, settings: Settings) -> None:
-        """Keep new settings and save them; jobs that were accepted follow the old ones."""
+        """Keep new settings and save them; jobs that were accepted follow the old ones.
+
+        Raise `DiskError`, also where no picture could be saved in a new output folder.
+        """
+        if settings.output_folder != self._settings.output_folder:
+            make_folder(settings.output_folder)
+            check_writable(settings.output_folder)
         settings_file.save(settings)
         self._settings = settings
 

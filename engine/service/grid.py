@@ -38,6 +38,7 @@ _NUMBERS: Final = (
     "guidance_scale", "shift", "cfg_normalization", "cfg_truncation", "step_cache", "strength",
 )  # fmt: skip
 _NAMES: Final = ("model", "sampler")
+_OF_PICTURES: Final = frozenset({"strength", "feather"})
 _HOW: Final = "Write values with commas between, or a range such as 2..8:2."
 _BUNDLED: Final = Presets()
 
@@ -162,7 +163,16 @@ def _number(name: str) -> _Make:
             number = int(value.text) if name in _WHOLE else float(value.text)
         except ValueError as error:
             raise BadRequest(f"The {name} {value.text!r:.40} is no number.", _HOW) from error
-        return lambda request: request.with_values(**{name: number})
+
+        def change(request: Request) -> Request:
+            if name in _OF_PICTURES and not request.images:
+                raise BadRequest(
+                    f"The {name} changes nothing without a picture to begin with.",
+                    "Choose something else, or paint the grid where you edit or inpaint.",
+                )
+            return request.with_values(**{name: number})
+
+        return change
 
     return make
 

@@ -56,6 +56,11 @@ def intention(request: Request, variant: Variant) -> str:
                 "Guided redraw: begins with your picture and paints what the prompt "
                 f"describes{reason}. Strength says how far it may go."
             )
+        case Task.INPAINT if any(request.extend) and (request.mask or request.regions):
+            return (
+                "Repaints the mask and extends the picture: every other pixel outside the "
+                "feathered edges stays as it is."
+            )
         case Task.INPAINT if any(request.extend):
             return "Extends the picture: only the new margins and their feathered edge are painted."
         case Task.INPAINT:

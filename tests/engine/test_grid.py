@@ -13,7 +13,13 @@ from engine.request import MAX_SEED, Lora, Request
 from engine.service.grid import GRID_PARAMETERS, MAX_CELLS, MAX_VALUES, Axis, labels_of, plan_grid
 
 BASE = Request(
-    prompt="a red hat", seed=5, count=4, width=128, height=96, loras=(Lora("ink"), Lora("oil", 0.5))
+    prompt="a red hat",
+    seed=5,
+    count=4,
+    width=128,
+    height=96,
+    images=("a.png",),
+    loras=(Lora("ink"), Lora("oil", 0.5)),
 )
 FOLDER = Path("sheets")
 VALUES = {
@@ -148,6 +154,12 @@ def test_a_style_goes_around_the_words_of_the_other_side(swapped):
     oil = Presets().style("Oil, old masters")
     wanted = {"a red hat", "a red shoe", oil.apply("a red hat"), oil.apply("a red shoe")}
     assert {item.steps[0].prompt for item in plan.items} == wanted
+
+
+@pytest.mark.parametrize("parameter", ["strength", "feather"])
+def test_what_only_a_picture_uses_needs_one(parameter):
+    with pytest.raises(BadRequest, match=f"The {parameter} changes nothing without a picture"):
+        requests(Axis(parameter, "1"), base=BASE.with_values(images=()))
 
 
 def test_styles_of_the_user_may_be_named(tmp_path):

@@ -57,6 +57,11 @@ def test_a_seed_that_is_no_whole_number_is_refused(text):
         bindings.to_request(widgets(seed=text))
 
 
+def test_a_seed_below_zero_is_told_the_range():
+    with pytest.raises(BadRequest, match="between 0 and"):
+        bindings.to_request(widgets(seed="-4"))
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, [], "8", 2**70, 8.5])
 @pytest.mark.parametrize("name", ["steps", "width", "height", "count"])
 def test_no_odd_value_passes_for_a_whole_number(name, value):

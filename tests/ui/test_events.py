@@ -21,6 +21,7 @@ from engine import (
     Warned,
 )
 from engine.errors import report
+from ui import history_strings, strings
 from ui.events import JobView, follow, watch
 
 REQUEST = Request(prompt="a red heart", steps=5)
@@ -104,3 +105,9 @@ def test_thirty_watchers_hold_no_thread(engine):
 def test_a_job_that_is_long_gone_is_said_to_be(engine):
     with pytest.raises(NotFound):
         asyncio.run(collected(engine, "never"))
+
+
+def test_a_job_that_waits_is_told_the_same_place_beside_the_picture_and_in_the_queue():
+    view = view_of(Queued(job="a", position=3))
+    assert strings.in_line(view.position) == "Waiting; 4 before it"
+    assert history_strings.place(view.position + 1) == "4 to go"

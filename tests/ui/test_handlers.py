@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote
@@ -155,6 +156,18 @@ def test_a_picture_on_the_page_is_the_file_itself(jobs, engine):
     copy = shown.url.removeprefix("gradio_api/file=")
     assert Path(unquote(copy)).read_bytes() == saved
     assert str(engine.settings.output_folder) not in unquote(copy)
+
+
+def test_a_page_finds_the_pictures_of_a_folder_that_was_moved(jobs, engine):
+    job, _ = run(jobs, engine)
+    old, new = engine.settings.output_folder, engine.settings.output_folder.with_name("moved")
+    engine.move_files(replace(engine.settings, output_folder=new))
+    result = engine.poll(job, 0, 0.0)[-1].result
+    (shown,) = jobs._newly_shown(result)
+    assert shown.path.parent == new and shown.path.is_file()
+    shown.path.unlink()
+    assert jobs._newly_shown(result) == ()
+    assert not old.exists()
 
 
 def test_a_failed_job_shows_its_sentence_and_gives_the_button_back(demo, jobs, engine):

@@ -73,6 +73,7 @@ def test_a_request_without_pictures_leaves_the_canvas_as_it_is(inpaint):
         (True, False, False, "Paint over what should change"),
         (True, True, False, "Repaints the mask only"),
         (True, False, True, "Extends the picture"),
+        (True, True, True, "Repaints the mask and extends the picture"),
     ],
 )
 def test_the_tab_says_what_it_will_do(inpaint, picture, painted, extended, told):

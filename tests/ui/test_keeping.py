@@ -37,6 +37,13 @@ def test_every_form_comes_back_as_it_was(keeping, engine):
     assert "inpaint-prompt" not in found
 
 
+def test_a_fresh_page_begins_with_the_defaults_of_now(keeping, engine):
+    engine.presets.keep_defaults("demo-turbo", {"steps": 5})
+    assert restored(keeping)["steps"] == 5
+    kept = fields(engine, "demo-turbo", steps=7)
+    assert restored(keeping, generate=kept)["steps"] == 7
+
+
 def test_pictures_and_masks_are_not_taken_from_there(keeping, engine):
     stolen = {**fields(engine), "images": ("input:x",), "mask": "/etc/passwd"}
     found = restored(keeping, edit=stolen, inpaint=stolen)

@@ -47,6 +47,13 @@ def test_a_grid_of_styles_leaves_out_the_style_of_the_form(grid, engine):
     assert oil == Presets().style("Oil, old masters").apply("a hat")
 
 
+def test_a_sheet_that_is_elsewhere_now_is_not_shown(grid, engine):
+    last = told(painting(grid, engine))[-1]
+    assert told(grid._parts.panel.attach())[-1]["grid-told"] == last["grid-told"]
+    grid._parts.panel.series.report.sheet.unlink()
+    assert "<figure>" not in str(told(grid._parts.panel.attach())[-1]["grid-told"])
+
+
 def test_of_two_tabs_that_start_at_once_the_second_is_refused(grid, engine):
     engine.go_on.clear()
 

@@ -99,7 +99,7 @@ BAD = [
     {"metadata": "yes"}, {"preview_seconds": -1}, {"preview_seconds": "often"}, {"theme": "pink"},
     {"language": "fr"}, {"output_folder": "relative/folder"}, {"output_folder": ""},
     {"output_folder": "/a\0b"}, {"lora_folder": "loras"}, {"model_folder": "models"},
-    {"theme": ["dark"]}, {"precision": {}},
+    {"theme": ["dark"]}, {"precision": {}}, {"output_folder": f"{__file__}/inside"},
 ]  # fmt: skip
 
 

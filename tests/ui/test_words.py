@@ -280,6 +280,7 @@ def test_a_grid_says_how_many_pictures_it_has_or_why_not(demo):
     grid = handlers_of(demo, Grid)
     assert "2 × 3 = 6 pictures" in grid.foretell("steps", "4, 8", "seed", "1..3")
     assert "no number" in grid.foretell("steps", "many", "", "")
+    assert "1 × 1 = 1 picture<" in grid.foretell("steps", "4", "", "")
     assert grid.foretell("steps", "", "", "") == ""
 
 

@@ -160,7 +160,7 @@ def _actions(chosen: Chosen) -> Markup:
         buttons.append(tag("a", words.DOWNLOAD, href=chosen.url, download=name))
         buttons.append(button("enlarge", strings.ENLARGE))
     pressed = "true" if picture.favourite else "false"
-    buttons.append(button("like", f"★ {words.FAVOUR}", aria_pressed=pressed))
+    buttons.append(button("like", words.FAVOUR, aria_pressed=pressed))
     buttons += [button("trash", words.THROW_AWAY), close]
     other = tag(
         "div",

@@ -83,8 +83,8 @@ class InpaintHandlers:
             return tag("p", strings.NO_PAINT, class_="note")
         extend = (1, 0, 0, 0) if event.extended else (0, 0, 0, 0)
         wanted = Request(
-            prompt="", model=model, task=Task.INPAINT, images=("picture",), mask="mask",
-            extend=extend,
+            prompt="", model=model, task=Task.INPAINT, images=("picture",),
+            mask="mask" if event.painted else None, extend=extend,
         )  # fmt: skip
         try:
             return tag("p", self._page.engine.intention(wanted), class_="note")

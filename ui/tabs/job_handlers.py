@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -225,15 +226,18 @@ class JobHandlers:
         titles = {model.name: model.title for model in self._page.engine.models()}
         found = []
         for picture in result.pictures:
+            path = self._whereabouts(picture.path)
+            if path is None:
+                continue
             # A copy in the page's own cache: the user's folder itself is never served.
-            cached = self._parts.results.move_resource_to_block_cache(picture.path)
+            cached = self._parts.results.move_resource_to_block_cache(path)
             request = picture.recipe.get("request")
             model = str(request.get("model", "")) if isinstance(request, dict) else ""
             found.append(
                 Shown(
                     url=file_url(str(cached)),
-                    name=picture.path.name,
-                    path=picture.path,
+                    name=path.name,
+                    path=path,
                     model=titles.get(model, model),
                     width=picture.width,
                     height=picture.height,
@@ -243,6 +247,11 @@ class JobHandlers:
                 )
             )
         return tuple(found)
+
+    def _whereabouts(self, path: Path) -> Path | None:
+        """Return where a picture lies, whose folder may have been moved since; None = nowhere."""
+        moved = self._page.engine.settings.output_folder / path.name
+        return next((one for one in (path, moved) if one.is_file()), None)
 
 
 def _kept(picture: Picture) -> str:

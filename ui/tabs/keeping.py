@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from engine import MAX_PROMPT_CHARACTERS, Request, StudioError
+from engine import MAX_PROMPT_CHARACTERS, Request, StudioError, Variant
 from ui import bindings
 from ui.context import PageContext
 from ui.handlers import QUIET, changes, plain_errors
@@ -47,7 +47,22 @@ class Keeping:
             values = kept.get(easel.ids.tab)
             if isinstance(values, dict):
                 updates |= self._restored(easel, values)
+            else:
+                updates |= self._begun(easel)
         return updates
+
+    def _begun(self, easel: Easel) -> Updates:
+        """Return the model's defaults, where they are not those that the page was built with."""
+        built: Variant = easel.form.variant.value
+        try:
+            now = self._page.find_model(built.name).variant
+            if now.defaults == built.defaults:
+                return {}
+            fresh = Request(prompt="", model=built.name)
+            return FormHandlers(self._page, easel.form, easel.dropped).shown(fresh)[0]
+        except StudioError:
+            # Who paints with it is told what is wrong.
+            return {}
 
     def _restored(self, easel: Easel, values: Mapping[str, object]) -> Updates:
         form, names = easel.form, kept_fields(easel)

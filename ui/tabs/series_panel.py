@@ -75,7 +75,7 @@ class SeriesPanel:
     async def attach(self) -> AsyncIterator[Updates]:
         """Show the series that runs, or ended last, on a page that was loaded."""
         with plain_errors():
-            if self.series is None:
+            if self.series is None or _left(self.series.report):
                 yield {self.told: gr.skip()}
                 return
             async for updates in self._watch(self.series):
@@ -121,6 +121,11 @@ class SeriesPanel:
             self.stop_button: gr.update(visible=False, value=self._words.stop, interactive=True),
             self.told: batch_markup(report, sheet_url=url),
         }
+
+
+def _left(report: SeriesReport) -> bool:
+    """Say whether the sheet of a series went elsewhere, as it does with its folder."""
+    return report.sheet is not None and not report.sheet.is_file()
 
 
 def _stopping() -> dict[str, Any]:

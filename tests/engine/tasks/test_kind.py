@@ -70,6 +70,7 @@ def test_each_intention_is_one_line_of_its_own(variant: Variant) -> None:
         picture,
         picture | mask,
         picture | {"extend": (0, 16, 0, 0)},
+        picture | mask | {"extend": (0, 16, 0, 0)},
     ]
     lines = [intention(wanting(**wish), variant) for wish in wishes]
     assert len(set(lines)) == len(lines)
