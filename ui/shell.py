@@ -79,7 +79,7 @@ def _build_tabs(
         connect_history(page, build_history(page), tab, studio)
     if page.owner:
         with gr.Tab(strings.SETTINGS, id="settings") as tab:
-            build_settings(page, tab)
+            build_settings(page, demo, tab)
     return easels, arrivals
 
 

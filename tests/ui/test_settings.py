@@ -82,6 +82,11 @@ def test_settings_that_are_known_to_the_page_overwrite_no_choice_made_there(sett
     assert all(value == gr.skip() for value in settings.show(engine.settings))
 
 
+def test_a_page_knows_the_settings_that_it_was_built_with(demo, engine):
+    kept = [one.value for one in demo.blocks.values() if isinstance(one, gr.State)]
+    assert engine.settings in kept
+
+
 def test_an_empty_limit_of_memory_is_none_though_a_browser_sends_zero(settings, engine, values):
     save(settings, {**values, "vram_gb": 0})
     assert engine.settings.vram_gb is None

@@ -26,7 +26,7 @@ from engine import (
 )
 from ui import settings_strings, strings
 from ui.context import PageContext
-from ui.handlers import QUIET, on, plain_errors
+from ui.handlers import QUIET, on_any, plain_errors
 from ui.markup import Markup, tag
 from ui.tabs.machine import build_machine
 from ui.tabs.models import build_models
@@ -58,11 +58,11 @@ Fields = dict[str, Component]
 """The widgets whose values are saved, by the name of the setting."""
 
 
-def build_settings(page: PageContext, tab: gr.Tab) -> None:
+def build_settings(page: PageContext, demo: gr.Blocks, tab: gr.Tab) -> None:
     """Build the tab and connect it."""
     with gr.Column(elem_id="settings-tab"):
         with gr.Column(elem_id="settings-left"):
-            _build_left(page, tab)
+            _build_left(page, demo, tab)
         with gr.Column(elem_id="settings-right"):
             if page.sharing is not None:
                 build_sharing(page.sharing, tab)
@@ -70,7 +70,7 @@ def build_settings(page: PageContext, tab: gr.Tab) -> None:
             build_stores(page, tab)
 
 
-def _build_left(page: PageContext, tab: gr.Tab) -> None:
+def _build_left(page: PageContext, demo: gr.Blocks, tab: gr.Tab) -> None:
     """Build what is saved by the button below it."""
     now = page.engine.settings
     if page.notices:
@@ -95,8 +95,9 @@ def _build_left(page: PageContext, tab: gr.Tab) -> None:
         **QUIET,
     )
     saved.success(None, [fields["theme"]], None, js=WEAR_SCRIPT)
-    known = gr.State()
-    on(tab.select, handlers.show, [known], [*fields.values(), known], at_once=True)
+    known = gr.State(now)
+    # On loading too: what comes once the tab is open may come after a choice made there.
+    on_any([demo.load, tab.select], handlers.show, [known], [*fields.values(), known])
 
 
 class SettingsHandlers:
@@ -122,7 +123,7 @@ class SettingsHandlers:
             yield tag("p", said, class_="note good", role="status")
 
     @plain_errors()
-    def show(self, known: Settings | None) -> list[Any]:
+    def show(self, known: Settings) -> list[Any]:
         """Return what is kept now, whatever page or program saved it, and that it is known.
 
         What is known already is left alone: the answer may come after the first choice made here.
