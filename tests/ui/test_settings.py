@@ -82,9 +82,10 @@ def test_settings_that_are_known_to_the_page_overwrite_no_choice_made_there(sett
     assert all(value == gr.skip() for value in settings.show(engine.settings))
 
 
-def test_a_page_knows_the_settings_that_it_was_built_with(demo, engine):
-    kept = [one.value for one in demo.blocks.values() if isinstance(one, gr.State)]
-    assert engine.settings in kept
+def test_settings_come_with_the_page_before_a_choice_can_be_made_there(demo):
+    folder = handlers_of(demo, SettingsHandlers)._fields["output_folder"]
+    bringing = [one for one in demo.fns.values() if folder in one.outputs]
+    assert {event for one in bringing for _, event in one.targets} >= {"load", "select"}
 
 
 def test_an_empty_limit_of_memory_is_none_though_a_browser_sends_zero(settings, engine, values):

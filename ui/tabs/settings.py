@@ -95,7 +95,7 @@ def _build_left(page: PageContext, demo: gr.Blocks, tab: gr.Tab) -> None:
         **QUIET,
     )
     saved.success(None, [fields["theme"]], None, js=WEAR_SCRIPT)
-    known = gr.State(now)
+    known = gr.State()
     # On loading too: what comes once the tab is open may come after a choice made there.
     on_any([demo.load, tab.select], handlers.show, [known], [*fields.values(), known])
 
@@ -123,7 +123,7 @@ class SettingsHandlers:
             yield tag("p", said, class_="note good", role="status")
 
     @plain_errors()
-    def show(self, known: Settings) -> list[Any]:
+    def show(self, known: Settings | None) -> list[Any]:
         """Return what is kept now, whatever page or program saved it, and that it is known.
 
         What is known already is left alone: the answer may come after the first choice made here.

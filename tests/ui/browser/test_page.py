@@ -70,6 +70,7 @@ def test_settings_are_saved_and_kept_over_a_reload(visit: Visit, studio, complai
     before = studio.settings
     tab = visit()
     open_settings(tab)
+    expect(tab.locator("#vram input")).to_have_value("")
     tab.locator("#vram input").fill("6.5")
     tab.get_by_role("radio", name="bf16").check()
     tab.locator("#save-settings").click()
